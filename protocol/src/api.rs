@@ -1,0 +1,312 @@
+//! The JSON of the local daemon API, shared by node and client.
+//!
+//! Readers ignore fields they do not know, so that newer nodes and clients live beside older ones; fields that a newer
+//! version added carry `#[serde(default)]`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    custody::Grant,
+    feed::Cursor,
+    id::{Address, NodeId, RecordId},
+    mailbox::MailboxKeys,
+    proof::{Nonce, Proof},
+    time::Timestamp,
+};
+
+/// `GET /v1/node`: who answers, and what a client must know before it makes records for this network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeInfo {
+    /// The node's key.
+    #[schema(value_type = String)]
+    pub node_id: NodeId,
+    /// The same as a libp2p peer id.
+    pub peer_id: String,
+    /// The network's name.
+    pub network: String,
+    /// Shard bits of the network.
+    pub bits: u8,
+    /// The network's least postage.
+    pub postage_bits: u8,
+    /// Postage to use now for mailboxes of other communities: higher while the node is congested.
+    pub postage_bits_now: u8,
+    /// Shards that this node carries, in which its members should place their mailboxes.
+    pub shards: Vec<u32>,
+    /// The node's version.
+    pub version: String,
+    /// The node's clock.
+    #[schema(value_type = u64)]
+    pub time: Timestamp,
+    /// Full multiaddrs, with `/p2p/…`, on which it listens.
+    pub listen: Vec<String>,
+    /// Connected peers.
+    pub peers: u64,
+    /// Records held (envelopes with bodies, acks and receipts).
+    pub records: u64,
+    /// Bytes of records held.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Mailboxes registered here.
+    #[serde(default)]
+    pub mailboxes: u64,
+    /// Envelopes submitted here and neither acked nor expired.
+    #[serde(default)]
+    pub outbox: u64,
+    /// Seconds since the start.
+    #[serde(default)]
+    pub uptime_seconds: u64,
+    /// What an operator should know: peers with other parameters, quarantined entries, a rebuilt index, a full disk.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// `GET /v1/peers`: one connected or remembered peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeerInfo {
+    /// libp2p peer id.
+    pub peer_id: String,
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// Addresses that are connected, or remembered.
+    pub addresses: Vec<String>,
+    /// What it calls itself (identify's agent version), where it has said so.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Round-trip time in milliseconds, where it is known.
+    #[serde(default)]
+    pub rtt_ms: Option<u64>,
+    /// When the last sync with it ended without an error.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub last_sync: Option<Timestamp>,
+    /// Whether the operator configured it.
+    #[serde(default)]
+    pub configured: bool,
+}
+
+/// `POST /v1/records` → 202: the record is on this node's disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Accepted {
+    /// The record's id.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Whether the node held it already.
+    pub duplicate: bool,
+}
+
+/// Where an envelope stands, as far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordState {
+    /// On this node's disk.
+    Held,
+    /// Collected by its recipient; the body may be gone.
+    Acked,
+    /// Known by id, body dropped for want of room.
+    Evicted,
+    /// Its time has run out.
+    Expired,
+}
+
+/// `GET /v1/records/{id}`: what this node can show about a record. The client verifies receipts and acks itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecordStatus {
+    /// The record.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Its state here.
+    pub state: RecordState,
+    /// Raw custody receipts that name it, base64 (RFC 4648, padded).
+    pub receipts: Vec<String>,
+    /// Raw acks that name it, base64 (RFC 4648, padded).
+    pub acks: Vec<String>,
+    /// Why it waits, in a few words for a person, where the node knows.
+    #[serde(default)]
+    pub waiting: Option<String>,
+}
+
+/// `POST /v1/nonces` → 201.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Nonces {
+    /// The node that gave them.
+    #[schema(value_type = String)]
+    pub node_id: NodeId,
+    /// Nonces, each good for one proof.
+    #[schema(value_type = Vec<String>)]
+    pub nonces: Vec<Nonce>,
+    /// Seconds until they run out.
+    pub valid_seconds: u64,
+}
+
+/// `PUT /v1/mailboxes/{address}`: the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Registration {
+    /// The mailbox. Its address must be the one in the path.
+    #[schema(value_type = Object)]
+    pub keys: MailboxKeys,
+    /// The recipient's word that this node may issue custody receipts.
+    #[schema(value_type = Object)]
+    pub grant: Grant,
+    /// That the caller holds the collect secret.
+    pub proof: Proof,
+}
+
+/// `DELETE /v1/mailboxes/{address}`: the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unregistration {
+    /// The mailbox.
+    #[schema(value_type = Object)]
+    pub keys: MailboxKeys,
+    /// That the caller holds the collect secret.
+    pub proof: Proof,
+}
+
+/// `PUT /v1/mailboxes/{address}` → 200: the registration is on this node's disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Registered {
+    /// The mailbox.
+    #[schema(value_type = String)]
+    pub address: Address,
+    /// Where reading it from the start begins.
+    #[schema(value_type = String)]
+    pub cursor: Cursor,
+}
+
+/// What a client says on `GET /v1/stream`, one JSON text message each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum StreamRequest {
+    /// Send this mailbox's envelopes from `after` on.
+    Subscribe {
+        /// The mailbox.
+        #[schema(value_type = Object)]
+        keys: MailboxKeys,
+        /// That the caller holds the collect secret.
+        proof: Proof,
+        /// The last cursor seen; none reads from the start.
+        #[serde(default)]
+        #[schema(value_type = Option<String>)]
+        after: Option<Cursor>,
+    },
+    /// Stop sending this mailbox's envelopes.
+    Unsubscribe {
+        /// The mailbox.
+        #[schema(value_type = String)]
+        address: Address,
+    },
+    /// Tell me when receipts or acks for this envelope arrive (a [`StreamEvent::Status`] each time).
+    Watch {
+        /// The envelope.
+        #[schema(value_type = String)]
+        id: RecordId,
+    },
+}
+
+/// What a node says on `GET /v1/stream` as JSON text; envelopes come as binary messages ([`crate::feed`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum StreamEvent {
+    /// The first message: nonces for the subscriptions to come.
+    Hello {
+        /// The node.
+        #[schema(value_type = String)]
+        node_id: NodeId,
+        /// A nonce that every [`StreamRequest::Subscribe`] on this connection signs.
+        #[schema(value_type = String)]
+        nonce: Nonce,
+    },
+    /// A subscription stands; what waits comes next.
+    Subscribed {
+        /// The mailbox.
+        #[schema(value_type = String)]
+        address: Address,
+    },
+    /// Everything that waited in this mailbox has been sent; what follows is new.
+    Live {
+        /// The mailbox.
+        #[schema(value_type = String)]
+        address: Address,
+    },
+    /// The reader is slower than the mailbox fills: nothing is lost, `behind` envelopes wait in the store.
+    Lag {
+        /// The mailbox.
+        #[schema(value_type = String)]
+        address: Address,
+        /// How many envelopes wait.
+        behind: u64,
+    },
+    /// News of a watched envelope: ask `GET /v1/records/{id}`.
+    Status {
+        /// The envelope.
+        #[schema(value_type = String)]
+        id: RecordId,
+    },
+    /// A request was refused; the connection stays.
+    Refused {
+        /// What was refused.
+        detail: String,
+        /// The mailbox, where the request named one.
+        #[serde(default)]
+        #[schema(value_type = Option<String>)]
+        address: Option<Address>,
+    },
+}
+
+/// `POST /v1/members`: the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewMember {
+    /// A label for the operator.
+    pub label: String,
+}
+
+/// `POST /v1/members` → 201. The token is shown once; the node keeps only its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberToken {
+    /// The member.
+    pub id: String,
+    /// The bearer token.
+    pub token: String,
+}
+
+/// `GET /v1/members`: one member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberInfo {
+    /// The member.
+    pub id: String,
+    /// The operator's label.
+    pub label: String,
+    /// Mailboxes registered.
+    pub mailboxes: u64,
+    /// Bytes held for the member.
+    pub bytes: u64,
+    /// When it was added.
+    #[schema(value_type = u64)]
+    pub added_at: Timestamp,
+}
+
+/// An error, as [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `about:blank`, or `urn:griot:problem:<reason>`, which is stable.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A short title.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened and what to do, for a person.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// What every problem's `type` begins with where it has a stable reason.
+pub const PROBLEM_PREFIX: &str = "urn:griot:problem:";
+
+impl Problem {
+    /// The stable reason in `type`, if it has one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.kind.strip_prefix(PROBLEM_PREFIX)
+    }
+}

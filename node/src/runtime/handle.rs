@@ -1,0 +1,281 @@
+//! The handle: what the API may ask of a running node. Cheap to clone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use griot_protocol::{
+    Address, Cursor, Grant, MailboxKeys, NetworkParams, NodeId, RecordId, RecordKind,
+    api::{Accepted, NodeInfo, PeerInfo, RecordState, RecordStatus},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    relay::{Answer, CallError},
+    runtime::hub::Hub,
+    store::{Holding, MemberId, MemberRow, Position, Store, StoreError},
+};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// The relay refused it.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Reading the store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    Closed,
+}
+
+/// One call to the driver.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Submit {
+        member: MemberId,
+        frame: Bytes,
+        answer: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    Register {
+        member: MemberId,
+        keys: MailboxKeys,
+        grant: Grant,
+        answer: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    Unregister {
+        member: MemberId,
+        address: Address,
+        answer: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    AddMember {
+        member: MemberId,
+        label: String,
+        token_hash: [u8; 32],
+        answer: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    RevokeMember {
+        member: MemberId,
+        answer: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    Import {
+        frame: Bytes,
+        answer: oneshot::Sender<Result<Answer, CallError>>,
+    },
+    Info {
+        answer: oneshot::Sender<NodeInfo>,
+    },
+    Peers {
+        answer: oneshot::Sender<Vec<PeerInfo>>,
+    },
+}
+
+/// One page of a mailbox.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Envelopes in order, each with the cursor after it.
+    pub entries: Vec<(Cursor, RecordId, Bytes)>,
+    /// Whether more wait beyond this page.
+    pub more: bool,
+}
+
+/// Bytes of one page: a few round trips for a large mailbox, no burden for a small machine.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Envelopes in one page.
+pub const PAGE_ENTRIES_MAX: usize = 1000;
+
+/// What the API may ask of a running node.
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub calls: mpsc::Sender<Call>,
+    pub store: Arc<dyn Store>,
+    pub params: NetworkParams,
+    pub node_id: NodeId,
+    pub hub: Arc<Hub>,
+}
+
+impl Handle {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The node's key.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.inner.node_id
+    }
+
+    /// The network's parameters.
+    #[must_use]
+    pub fn params(&self) -> &NetworkParams {
+        &self.inner.params
+    }
+
+    /// The store, for reading only.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Submits a record for `member`; returns when it is on disk.
+    ///
+    /// # Errors
+    /// The relay's refusal.
+    pub async fn submit(&self, member: MemberId, frame: Bytes) -> Result<Accepted, HandleError> {
+        self.accepted(|answer| Call::Submit { member, frame, answer }).await
+    }
+
+    /// Imports one frame of a bundle; returns when it is on disk.
+    ///
+    /// # Errors
+    /// The relay's refusal.
+    pub async fn import(&self, frame: Bytes) -> Result<Accepted, HandleError> {
+        self.accepted(|answer| Call::Import { frame, answer }).await
+    }
+
+    /// Registers a mailbox. The caller has checked proof, nonce and the grant's signature.
+    ///
+    /// # Errors
+    /// The relay's refusal.
+    pub async fn register(&self, member: MemberId, keys: MailboxKeys, grant: Grant) -> Result<(), HandleError> {
+        self.call(|answer| Call::Register { member, keys, grant, answer }).await.map(drop)
+    }
+
+    /// Ends a registration. The caller has checked proof and nonce.
+    ///
+    /// # Errors
+    /// The relay's refusal.
+    pub async fn unregister(&self, member: MemberId, address: Address) -> Result<(), HandleError> {
+        self.call(|answer| Call::Unregister { member, address, answer }).await.map(drop)
+    }
+
+    /// Adds a member.
+    ///
+    /// # Errors
+    /// The relay's refusal.
+    pub async fn add_member(&self, member: MemberId, label: String, token_hash: [u8; 32]) -> Result<(), HandleError> {
+        self.call(|answer| Call::AddMember { member, label, token_hash, answer }).await.map(drop)
+    }
+
+    /// Revokes a member.
+    ///
+    /// # Errors
+    /// [`CallError::NotFound`], or the relay's refusal.
+    pub async fn revoke_member(&self, member: MemberId) -> Result<(), HandleError> {
+        self.call(|answer| Call::RevokeMember { member, answer }).await.map(drop)
+    }
+
+    /// All members.
+    ///
+    /// # Errors
+    /// Reading the store failed.
+    pub fn members(&self) -> Result<Vec<MemberRow>, HandleError> {
+        Ok(self.inner.store.members()?)
+    }
+
+    /// What the node says of itself.
+    ///
+    /// # Errors
+    /// The node is shutting down.
+    pub async fn info(&self) -> Result<NodeInfo, HandleError> {
+        self.ask(|answer| Call::Info { answer }).await
+    }
+
+    /// Connected and remembered peers.
+    ///
+    /// # Errors
+    /// The node is shutting down.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, HandleError> {
+        self.ask(|answer| Call::Peers { answer }).await
+    }
+
+    /// What is known about a record, with the receipts and acks that name it.
+    ///
+    /// # Errors
+    /// Reading the store failed.
+    pub fn record_status(&self, id: &RecordId) -> Result<Option<RecordStatus>, HandleError> {
+        let store = &self.inner.store;
+        let Some(row) = store.row(id)? else { return Ok(None) };
+        let state = match row.holding {
+            _ if row.acked => RecordState::Acked,
+            Holding::Held | Holding::Killed => RecordState::Held,
+            Holding::Marked => RecordState::Evicted,
+        };
+        let (mut receipts, mut acks) = (Vec::new(), Vec::new());
+        for about in store.about(id)? {
+            let (Some(row), Some(frame)) = (store.row(&about)?, store.frame(&about)?) else { continue };
+            let text = data_encoding::BASE64.encode(&frame);
+            match row.kind {
+                RecordKind::Custody => receipts.push(text),
+                RecordKind::Ack => acks.push(text),
+                RecordKind::Envelope => {}
+            }
+        }
+        Ok(Some(RecordStatus { id: *id, state, receipts, acks, waiting: None }))
+    }
+
+    /// A page of a mailbox after `after`. A cursor of another epoch reads from the start.
+    ///
+    /// # Errors
+    /// Reading the store failed.
+    pub fn page(&self, address: &Address, after: Option<Cursor>, max: usize) -> Result<Page, HandleError> {
+        let store = &self.inner.store;
+        let epoch = store.epoch();
+        let position = after.filter(|cursor| cursor.epoch == epoch).map_or(0, |cursor| cursor.position);
+        let max = max.min(PAGE_ENTRIES_MAX);
+        let rows = store.mailbox(address, Position(position), max + 1)?;
+        let mut page = Page { entries: Vec::new(), more: rows.len() > max };
+        let mut bytes = 0;
+        for (position, id) in rows.into_iter().take(max) {
+            // Acked or expired since the row was read: it no longer belongs to the page.
+            let Some(frame) = store.frame(&id)? else { continue };
+            bytes += frame.len();
+            if bytes > PAGE_BYTES_MAX && !page.entries.is_empty() {
+                page.more = true;
+                break;
+            }
+            page.entries.push((Cursor { epoch, position: position.0 }, id, frame));
+        }
+        Ok(page)
+    }
+
+    /// Wakes when envelopes arrive in a mailbox. Subscribe first, read the page then, so that nothing falls between.
+    #[must_use]
+    pub fn watch_mailbox(&self, address: Address) -> watch::Receiver<u64> {
+        self.inner.hub.watch_mailbox(address)
+    }
+
+    /// Wakes when receipts or acks arrive for an envelope.
+    #[must_use]
+    pub fn watch_record(&self, id: RecordId) -> watch::Receiver<u64> {
+        self.inner.hub.watch_record(id)
+    }
+
+    async fn accepted(
+        &self,
+        call: impl FnOnce(oneshot::Sender<Result<Answer, CallError>>) -> Call,
+    ) -> Result<Accepted, HandleError> {
+        match self.call(call).await? {
+            Answer::Accepted(accepted) => Ok(accepted),
+            Answer::Done => Err(HandleError::Closed),
+        }
+    }
+
+    async fn call(
+        &self,
+        call: impl FnOnce(oneshot::Sender<Result<Answer, CallError>>) -> Call,
+    ) -> Result<Answer, HandleError> {
+        Ok(self.ask(call).await??)
+    }
+
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, HandleError> {
+        let (sender, receiver) = oneshot::channel();
+        self.inner.calls.send(call(sender)).await.map_err(|_| HandleError::Closed)?;
+        receiver.await.map_err(|_| HandleError::Closed)
+    }
+}

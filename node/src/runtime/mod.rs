@@ -1,0 +1,10 @@
+//! The running node: the loop that feeds the relay, carries out what it says, and the handle by which the API speaks to
+//! it.
+//!
+//! Threads: tokio's workers (swarm, API, signature checks), one driver task that owns the relay, and one writer thread
+//! that owns the right to commit. The driver never blocks; the writer commits whatever is waiting with one fdatasync.
+
+mod handle;
+mod hub;
+
+pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};

@@ -19,10 +19,8 @@ fn a_message_crosses_a_node_in_between_while_the_recipient_is_away() {
     assert!(nodes[0].peers().unwrap().iter().all(|peer| peer.peer_id != ids_of(&nodes[2])));
 
     assert_eq!(kofi.texts().unwrap(), ["the boat leaves at six"]);
-    wait_for("the ack to travel back", || {
-        (awa.state_of(&id).unwrap() == Some(SendState::Delivered)).then_some(())
-    })
-    .unwrap();
+    wait_for("the ack to travel back", || (awa.state_of(&id).unwrap() == Some(SendState::Delivered)).then_some(()))
+        .unwrap();
 }
 
 #[test]

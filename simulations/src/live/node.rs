@@ -220,9 +220,7 @@ pub fn row(count: usize, args: &[&str]) -> Result<Vec<NodeProcess>, LiveError> {
     }
     for (place, node) in nodes.iter().enumerate() {
         let neighbours = usize::from(place > 0) + usize::from(place + 1 < count);
-        wait_for("the row to be linked", || {
-            node.info().ok().filter(|info| info.peers == neighbours as u64)
-        })?;
+        wait_for("the row to be linked", || node.info().ok().filter(|info| info.peers == neighbours as u64))?;
     }
     Ok(nodes)
 }

@@ -25,6 +25,7 @@
 
 pub mod ack;
 pub mod api;
+pub mod bundle;
 pub mod codec;
 pub mod custody;
 pub mod envelope;
@@ -44,6 +45,7 @@ pub mod refusal;
 pub mod time;
 
 pub use ack::{Ack, AckItem};
+pub use bundle::{BundleError, BundleHeader, BundleItem, BundleReader, BundleSummary, BundleWriter};
 pub use custody::{Custody, Grant};
 pub use envelope::EnvelopeHeader;
 pub use feed::Cursor;

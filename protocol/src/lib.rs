@@ -42,6 +42,7 @@ pub mod postage;
 pub mod proof;
 pub mod record;
 pub mod refusal;
+pub mod sync;
 pub mod time;
 
 pub use ack::{Ack, AckItem};

@@ -24,14 +24,22 @@ impl Person {
     /// # Errors
     /// It failed.
     pub fn init(name: &str, nodes: &[String]) -> Result<Self, LiveError> {
-        let dir = TempDir::with_prefix("griot-home-").map_err(LiveError::io("making a home"))?;
-        let person = Self { dir };
+        let person = Self::uninitialised()?;
         let mut args = vec!["init", "--name", name];
         for node in nodes {
             args.extend(["--node", node]);
         }
         person.run(&args)?;
         Ok(person)
+    }
+
+    /// A person who has not run `griot init` yet.
+    ///
+    /// # Errors
+    /// There is no room for a home.
+    pub fn uninitialised() -> Result<Self, LiveError> {
+        let dir = TempDir::with_prefix("griot-home-").map_err(LiveError::io("making a home"))?;
+        Ok(Self { dir })
     }
 
     /// The `--home`.

@@ -25,6 +25,7 @@
 
 pub mod ack;
 pub mod api;
+pub mod bundle;
 pub mod codec;
 pub mod custody;
 pub mod envelope;
@@ -41,9 +42,11 @@ pub mod postage;
 pub mod proof;
 pub mod record;
 pub mod refusal;
+pub mod sync;
 pub mod time;
 
 pub use ack::{Ack, AckItem};
+pub use bundle::{BundleError, BundleHeader, BundleItem, BundleReader, BundleSummary, BundleWriter};
 pub use custody::{Custody, Grant};
 pub use envelope::EnvelopeHeader;
 pub use feed::Cursor;

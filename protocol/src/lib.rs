@@ -27,6 +27,7 @@ pub mod ack;
 pub mod api;
 pub mod codec;
 pub mod custody;
+pub mod entry;
 pub mod envelope;
 pub mod feed;
 pub mod frame;

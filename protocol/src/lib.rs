@@ -28,6 +28,7 @@ pub mod api;
 pub mod bundle;
 pub mod codec;
 pub mod custody;
+pub mod entry;
 pub mod envelope;
 pub mod feed;
 pub mod frame;

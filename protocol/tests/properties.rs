@@ -4,8 +4,10 @@ use bytes::Bytes;
 use griot_protocol::{
     AckItem, Address, BundleHeader, BundleItem, BundleReader, BundleWriter, CollectSecret, Cursor, DeliverSecret,
     Grant, InviteLink, MailboxKeys, MailboxKind, NetworkName, NetworkParams, NodeId, NodeSecret, Nonce, Record,
-    RecordId, Shard, ShardBits, Signature, Stamp, Timestamp, Unverified, ack, codec, custody, envelope, feed, frame,
+    RecordId, Shard, ShardBits, Signature, Stamp, Timestamp, Unverified, ack, codec, custody, entry, envelope, feed,
+    frame,
     padding::BUCKETS,
+    sync::{SyncFrame, SyncRequest, SyncResponse},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -267,6 +269,47 @@ proptest! {
         let _ = InviteLink::parse(&format!("griot:{text}"));
         let _ = InviteLink::parse(&format!("griot:{}", data_encoding::BASE32_NOPAD.encode(&bytes)));
         let _ = serde_json::from_slice::<MailboxKeys>(&bytes);
+        let _ = SyncRequest::decode(&bytes);
+        let _ = SyncResponse::decode(&bytes);
+        let _ = entry::scan(&bytes, entry::Marker([7; 8]));
+    }
+
+    #[test]
+    fn sync_messages_come_back_and_damage_never_panics(
+        frames in vec(vec(any::<u8>(), 70..200), 1..6), ids in vec(any::<[u8; 32]>().prop_map(RecordId), 1..20),
+        at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let frames: Vec<_> = frames.into_iter().map(|frame| SyncFrame(frame.into())).collect();
+        let push = SyncRequest::Push { frames: frames.clone() };
+        let fetch = SyncRequest::Fetch { ids: ids.clone() };
+        for request in [push, fetch] {
+            let mut bytes = request.encode().to_vec();
+            prop_assert_eq!(SyncRequest::decode(&bytes), Ok(request));
+            prop_assert!(SyncRequest::decode(&bytes[..bytes.len() - 1]).is_err());
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(request) = SyncRequest::decode(&bytes) {
+                prop_assert_eq!(&request.encode()[..], &bytes[..]);
+            }
+        }
+        let response = SyncResponse::Frames { frames, not_held: ids };
+        prop_assert_eq!(SyncResponse::decode(&response.encode()), Ok(response));
+    }
+
+    #[test]
+    fn log_entries_come_back_and_damage_is_seen(
+        marker in any::<[u8; 8]>(), frame in vec(any::<u8>(), 1..300), batch in 0..1_000_000u64,
+        first in any::<bool>(), last in any::<bool>(), flip in any::<prop::sample::Index>(),
+    ) {
+        prop_assume!(marker != [0; 8]);
+        let marker = entry::Marker(marker);
+        let written = entry::LogEntry { place: entry::Place::new(batch, 5), first, last, frame: &frame };
+        let mut bytes = Vec::new();
+        entry::append(&mut bytes, marker, &written);
+        prop_assert_eq!(entry::scan(&bytes, marker), entry::Scan::Entry(written));
+        let bit = flip.index(bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(!matches!(entry::scan(&bytes, marker), entry::Scan::Entry(_)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     network::{Command, Event},
     relay::{Answer, CallError, CallId, Input, Now, Output, Relay},
-    runtime::{handle::Call, hub::Hub, writer::Job},
+    runtime::{handle::Call, hub::Hub, last_ran::LastRan, writer::Job},
     store::Store,
 };
 
@@ -39,13 +39,14 @@ pub(crate) struct Driver {
     pub relay: Relay,
     pub store: Arc<dyn Store>,
     pub hub: Arc<Hub>,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
     pub params: NetworkParams,
     pub secret: NodeSecret,
     pub peer_id: String,
     pub network: mpsc::Sender<Command>,
     pub writer: mpsc::UnboundedSender<Job>,
     pub done: mpsc::UnboundedSender<Input>,
+    pub last_ran: LastRan,
     pub state: State,
 }
 
@@ -150,14 +151,8 @@ impl Driver {
         if self.state.maintained.elapsed() >= MAINTAIN_EVERY {
             self.state.maintained = Instant::now();
             let _ = self.writer.send(Job::Maintain { now: wall_clock() });
-            self.observe();
+            self.last_ran.write(wall_clock());
         }
-    }
-
-    /// Brings the gauges up to date.
-    fn observe(&self) {
-        let totals = self.store.totals();
-        self.metrics.observe(&totals, self.store.oldest_uncollected(), wall_clock(), self.state.peers.len());
     }
 
     fn take_call(&mut self, call: Call) {
@@ -236,12 +231,20 @@ impl Driver {
                 self.state.warn(format!("peer {peer} has other network parameters: {detail}"));
                 return;
             }
+            Event::Remember { peers } => {
+                if let Err(error) = self.store.remember_peers(&peers) {
+                    tracing::warn!(%error, "the peers to dial after a restart could not be noted");
+                }
+                return;
+            }
             Event::PeerUp { peer } => {
                 self.state.peers.insert(peer);
+                self.metrics.set_peers(self.state.peers.len() as u64);
                 Input::PeerUp { peer }
             }
             Event::PeerDown { peer } => {
                 self.state.peers.remove(&peer);
+                self.metrics.set_peers(self.state.peers.len() as u64);
                 Input::PeerDown { peer }
             }
             Event::Gossiped { peer, message, frame } => Input::Gossiped { peer, message, frame },
@@ -305,7 +308,7 @@ impl Driver {
             _ => return,
         };
         if let Err(error) = self.network.try_send(command) {
-            self.metrics.network_queue_full();
+            self.metrics.overflowed("network");
             // An exchange that was never sent has failed; everything else is repaired by sync.
             if let Command::Ask { peer, exchange, .. } = error.into_inner() {
                 let _ = self.done.send(Input::Answered { peer, exchange, response: None });

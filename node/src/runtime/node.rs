@@ -21,7 +21,7 @@ use crate::{
     metrics::Metrics,
     network::{self, Command, NetworkConfig, NetworkError},
     relay::{self, CarryPolicy, Relay},
-    store::{DiskStore, OpenReport, Options, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// API calls that wait for the driver. More than all connections could have in flight would only be memory.
@@ -55,8 +55,7 @@ pub enum StartError {
 /// A running node.
 pub struct Node {
     handle: Handle,
-    store: Arc<DiskStore>,
-    metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
     stop: oneshot::Sender<()>,
     driver: JoinHandle<()>,
     network: mpsc::Sender<Command>,
@@ -65,31 +64,34 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the data directory, joins the network, and runs. Call it inside a tokio runtime.
+    /// Joins the network and runs on `store`, which says `warnings` of itself. Call it inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`], each with what to do.
-    pub fn start(config: &Config, registry: &mut Registry) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new(registry));
-        let (store, report) = open_store(config, &metrics)?;
+    pub fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        warnings: Vec<String>,
+        metrics: &Metrics,
+        registry: &mut Registry,
+    ) -> Result<Self, StartError> {
         let identity = Identity::load_or_create(&config.data_dir)?;
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let remembered = store.remembered_peers()?;
         let (network, swarm) = network::start(network_config(config), &identity, remembered, events_in, registry)?;
 
         let hub = Arc::new(Hub::default());
-        let dyn_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let (done_in, done) = mpsc::unbounded_channel();
-        let (jobs, writer) = writer::spawn(Arc::clone(&dyn_store), done_in.clone())
+        let (jobs, writer) = writer::spawn(Arc::clone(&store), done_in.clone())
             .map_err(|source| StartError::Io { what: "starting the writer thread", source })?;
         let (calls_in, calls) = mpsc::channel(CALLS_MAX);
         let last_ran = LastRan::new(&config.data_dir);
-        let relay = Relay::new(relay_config(config, &identity, last_ran.read()), seed()?);
+        let relay = Relay::new(relay_config(config, &identity), seed()?, last_ran.read());
         let driver = Driver {
             relay,
-            store: Arc::clone(&dyn_store),
+            store: Arc::clone(&store),
             hub: Arc::clone(&hub),
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.clone(),
             params: config.network.clone(),
             secret: identity.secret().clone(),
             peer_id: identity.peer_id().to_string(),
@@ -97,36 +99,24 @@ impl Node {
             writer: jobs,
             done: done_in,
             last_ran,
-            state: State::new(report.warnings()),
+            state: State::new(warnings),
         };
         let (stop, stopped) = oneshot::channel();
         let driver = tokio::spawn(driver.run(Sources { calls, events, done }, stopped));
         let handle = Handle::new(Inner {
             calls: calls_in,
-            store: dyn_store,
+            store: store,
             params: config.network.clone(),
             node_id: identity.node_id(),
             hub,
         });
-        Ok(Self { handle, store, metrics, stop, driver, network, swarm, writer })
+        Ok(Self { handle, store, stop, driver, network, swarm, writer })
     }
 
     /// How the API speaks to it.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
-    }
-
-    /// Its counters.
-    #[must_use]
-    pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics)
-    }
-
-    /// Its store, for `verify` and backups.
-    #[must_use]
-    pub fn store(&self) -> Arc<DiskStore> {
-        Arc::clone(&self.store)
     }
 
     /// Stops it: no new calls, what was being written is finished, connections are closed, the index is checkpointed.
@@ -146,17 +136,6 @@ impl Node {
     }
 }
 
-fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<DiskStore>, OpenReport), StoreError> {
-    let options = Options {
-        disk_reserve_bytes: config.limits.disk_reserve_bytes,
-        cache_bytes: config.limits.index_cache_bytes,
-        observer: Some(Arc::clone(metrics) as _),
-        ..Options::new(config.network.bits)
-    };
-    let (store, report) = DiskStore::open(&config.data_dir, options)?;
-    Ok((Arc::new(store), report))
-}
-
 fn network_config(config: &Config) -> NetworkConfig {
     NetworkConfig {
         listen: config.listen.clone(),
@@ -167,15 +146,15 @@ fn network_config(config: &Config) -> NetworkConfig {
     }
 }
 
-fn relay_config(config: &Config, identity: &Identity, last_ran: Option<griot_protocol::Timestamp>) -> relay::Config {
-    let limits = relay::Limits { best_effort_bytes: config.limits.best_effort_bytes, ..relay::Limits::default() };
-    relay::Config {
-        params: config.network.clone(),
-        node: identity.node_id(),
-        carry: CarryPolicy::Listed(config.carry.clone()),
-        limits,
-        last_ran,
-    }
+fn relay_config(config: &Config, identity: &Identity) -> relay::Config {
+    let mine = &config.limits;
+    let mut limits = relay::Limits { best_effort_bytes: mine.best_effort_bytes, ..relay::Limits::default() };
+    limits.member.mailboxes = mine.member_mailboxes;
+    limits.member.mailbox_bytes = mine.member_bytes;
+    limits.member.outbox_bytes = mine.member_bytes;
+    limits.member_rate.per_second = u32::try_from(mine.member_records_per_second).unwrap_or(u32::MAX);
+    let carry = CarryPolicy::Listed(config.carry.iter().copied().collect());
+    relay::Config { carry, limits, ..relay::Config::new(config.network.clone(), identity.node_id()) }
 }
 
 fn seed() -> Result<[u8; 32], StartError> {

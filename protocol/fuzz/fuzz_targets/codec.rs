@@ -15,7 +15,18 @@ fuzz_target!(|bytes: &[u8]| {
         )* };
     }
     canonical!(
-        Ack, AckItem, Custody, EnvelopeHeader, Grant, InviteLink, MailboxKeys, RecordId, ShardBits, Timestamp,
-        Vec<RecordId>, String, Vec<u8>
+        Ack,
+        AckItem,
+        Custody,
+        EnvelopeHeader,
+        Grant,
+        InviteLink,
+        MailboxKeys,
+        RecordId,
+        ShardBits,
+        Timestamp,
+        Vec<RecordId>,
+        String,
+        Vec<u8>
     );
 });

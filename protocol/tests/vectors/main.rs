@@ -6,6 +6,7 @@
 mod accept;
 mod craft;
 mod reject;
+mod sync;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -72,7 +73,7 @@ fn rejects() -> Value {
         `then_zeros` zero bytes follow `frame` where it is given.", "reject": frames })
 }
 
-fn files() -> [(&'static str, Value); 11] {
+fn files() -> [(&'static str, Value); 12] {
     [
         ("keys.json", accept::keys()),
         ("mailbox.json", accept::mailboxes()),
@@ -84,6 +85,7 @@ fn files() -> [(&'static str, Value); 11] {
         ("invite.json", accept::invites()),
         ("feed.json", accept::feeds()),
         ("bundle.json", accept::bundles()),
+        ("sync.json", sync::vectors()),
         ("reject.json", rejects()),
     ]
 }
@@ -106,7 +108,9 @@ fn the_committed_files_are_what_this_code_makes_and_every_vector_holds() {
     invites();
     feeds();
     bundles();
+    sync::check(&read("sync.json"));
     rejected_frames();
+    worked_example();
 }
 
 fn accepted_records(file: &Value) {
@@ -126,6 +130,26 @@ fn accepted_records(file: &Value) {
         assert_eq!(record.kind().name(), vector["kind"], "{name}");
         assert_eq!(record.frame()[..], frame[..], "{name}");
     }
+}
+
+/// The hex in docs/protocol.md is the hex in the vectors.
+fn worked_example() {
+    let page = std::fs::read_to_string(path("../../../docs/protocol.md")).unwrap();
+    let packed: String = page.chars().filter(|c| !c.is_whitespace()).collect();
+    let file = read("envelope.json");
+    let vector = list(&file, "records").iter().find(|vector| vector["name"] == "envelope-256").unwrap();
+    for field in ["id", "address", "frame_blake3", "stamp"] {
+        let hex: String = get(vector, field);
+        assert!(page.contains(&hex), "{field} {hex}");
+    }
+    let encoded: String = get(&read("keys.json")["mailbox"], "encoded");
+    assert!(packed.contains(&encoded), "the mailbox keys");
+    for field in ["created_at", "expires_at"] {
+        let time = &vector["inputs"][field];
+        assert!(page.contains(&format!("{field} {time}")), "{field} {time}");
+    }
+    let limit = griot_protocol::limits::FRAME_BYTES_MAX;
+    assert!(packed.contains(&format!("|frame|{},{}bytes|", limit / 1000, limit % 1000)), "the largest frame");
 }
 
 fn rejected_frames() {

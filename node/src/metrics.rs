@@ -1,7 +1,7 @@
 //! What a node counts, for Prometheus. All names begin with `griot_`.
 //!
-//! Counters are bumped where things happen ([`Metrics::count`], [`Metrics::synced`]); gauges are set once a tick
-//! ([`Metrics::observe`]), and the disk is asked when somebody reads ([`Exposition::render`]).
+//! Counters are bumped where things happen ([`Metrics::count`], [`Metrics::synced`]); gauges are read from the store
+//! when somebody asks ([`Exposition::render`]), so that an idle node does no work for them.
 
 use std::{
     path::PathBuf,
@@ -21,7 +21,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{relay::Tally, store::Totals};
+use crate::{relay::Tally, store::Store};
 
 /// What every name begins with.
 pub const PREFIX: &str = "griot";
@@ -222,9 +222,9 @@ impl Metrics {
         self.queue_overflows.get_or_create(&QueueLabels { queue }).inc();
     }
 
-    /// The swarm's queue was full and an event was dropped.
-    pub fn network_queue_full(&self) {
-        self.overflowed("network");
+    /// How many peers are connected.
+    pub fn set_peers(&self, peers: u64) {
+        self.peers.set(peers);
     }
 
     pub(crate) fn responded(&self, status: u16) {
@@ -239,16 +239,15 @@ impl Metrics {
         self.api_streams.dec();
     }
 
-    /// What the store holds and how many peers are connected, as of `now`.
-    pub fn observe(&self, totals: &Totals, oldest_uncollected: Option<Timestamp>, now: Timestamp, peers: usize) {
+    fn observe(&self, store: &dyn Store, now: Timestamp) {
+        let totals = store.totals();
         self.records.set(totals.records);
         self.record_bytes.set(totals.bytes);
         self.best_effort_bytes.set(totals.best_effort_bytes);
         self.mailboxes.set(totals.mailboxes);
         self.outbox.set(totals.outbox);
         self.marks.set(totals.marks);
-        self.oldest_uncollected.set(oldest_uncollected.map_or(0, |created_at| now.since(created_at)));
-        self.peers.set(peers as u64);
+        self.oldest_uncollected.set(store.oldest_uncollected().map_or(0, |created_at| now.since(created_at)));
     }
 }
 
@@ -256,14 +255,14 @@ impl Metrics {
 #[derive(Clone)]
 pub struct Exposition {
     registry: Arc<Registry>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
     data_dir: PathBuf,
 }
 
 impl Exposition {
     /// Shows `registry`, in which `metrics` is registered.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, metrics: Arc<Metrics>, data_dir: PathBuf) -> Self {
+    pub fn new(registry: Arc<Registry>, metrics: Metrics, data_dir: PathBuf) -> Self {
         Self { registry, metrics, data_dir }
     }
 
@@ -273,9 +272,10 @@ impl Exposition {
         &self.metrics
     }
 
-    /// The text that Prometheus reads.
+    /// The text that Prometheus reads, with gauges as they are at `now`.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, store: &dyn Store, now: Timestamp) -> String {
+        self.metrics.observe(store, now);
         if let Ok(free) = disk_free_bytes(&self.data_dir) {
             self.metrics.disk_free.set(free);
         }
@@ -310,7 +310,7 @@ mod tests {
         metrics.count(&Tally::SyncBytesIn(7));
         metrics.synced(Duration::from_micros(120), 3, 4096);
         metrics.overflowed("gossip");
-        metrics.observe(&Totals { records: 3, ..Totals::default() }, Some(Timestamp(40)), Timestamp(100), 2);
+        metrics.set_peers(2);
         metrics.responded(202);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -323,8 +323,6 @@ mod tests {
             "griot_log_written_bytes_total 4096",
             "griot_queue_overflows_total{queue=\"gossip\"} 1",
             "griot_peers 2",
-            "griot_records 3",
-            "griot_oldest_uncollected_seconds 60",
             "griot_api_responses_total{status=\"202\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing from\n{text}");

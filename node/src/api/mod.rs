@@ -128,7 +128,7 @@ impl Api {
     }
 
     fn render_metrics(&self) -> String {
-        self.exposition.render()
+        self.exposition.render(&**self.handle.store(), wall())
     }
 
     /// Room for one more stream of `member`, given back on drop.

@@ -145,8 +145,7 @@ pub(super) fn hash(token: &[u8]) -> [u8; 32] {
 /// A secret of this process.
 pub(super) fn secret() -> Result<[u8; 32], ServeError> {
     let mut key = [0; 32];
-    getrandom::fill(&mut key)
-        .map_err(|error| ServeError::Start(format!("the system gives no randomness: {error}")))?;
+    getrandom::fill(&mut key).map_err(|error| ServeError::Start(format!("the system gives no randomness: {error}")))?;
     Ok(key)
 }
 

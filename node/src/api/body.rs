@@ -44,7 +44,8 @@ pub(super) async fn read(body: Body, max: usize) -> Result<Bytes, ApiError> {
 pub(super) async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
     require_type(request.headers(), JSON)?;
     let bytes = read(request.into_body(), JSON_BYTES_MAX).await?;
-    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("the body is not as it should be: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::bad_request(format!("the body is not as it should be: {error}")))
 }
 
 /// A JSON answer.

@@ -201,10 +201,19 @@ mod tests {
     #[test]
     fn only_names_that_cannot_be_rebound_are_answered() {
         let local = names("127.0.0.1:7700", false);
-        for host in ["localhost", "LOCALHOST:7700", "127.0.0.1", "127.9.9.9:1", "[::1]:7700", "griot.example.org:7700"] {
+        for host in ["localhost", "LOCALHOST:7700", "127.0.0.1", "127.9.9.9:1", "[::1]:7700", "griot.example.org:7700"]
+        {
             assert!(local.is_own(host.as_bytes()), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "192.168.0.1", "a@localhost", "", "127.0.0.1.evil.example", "\u{e9}"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "192.168.0.1",
+            "a@localhost",
+            "",
+            "127.0.0.1.evil.example",
+            "\u{e9}",
+        ] {
             assert!(!local.is_own(host.as_bytes()), "{host}");
         }
         let open = names("0.0.0.0:7700", false);

@@ -97,7 +97,10 @@ pub(super) async fn add(
     ))]
 pub(super) async fn join(State(api): State<Arc<Api>>, request: Request) -> Result<Response<Body>, ApiError> {
     if api.policy != MembersPolicy::Open {
-        return Err(ApiError::forbidden("invite-only", "ask the operator of this node for a token (`griotd member add`)"));
+        return Err(ApiError::forbidden(
+            "invite-only",
+            "ask the operator of this node for a token (`griotd member add`)",
+        ));
     }
     let newcomer = body::read_json(request).await?;
     api.newcomers.take(api.seconds()).map_err(|seconds| {
@@ -133,7 +136,11 @@ async fn enrol(api: &Api, newcomer: NewMember) -> Result<Response<Body>, ApiErro
         return Err(ApiError::bad_request(detail));
     }
     if api.tokens.len() >= MEMBERS_MAX {
-        return Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "quota", "this node has all the members it can have"));
+        return Err(ApiError::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "quota",
+            "this node has all the members it can have",
+        ));
     }
     let (member, token) = auth::new_member()?;
     let token_hash = auth::hash(token.as_bytes());

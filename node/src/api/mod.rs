@@ -18,6 +18,7 @@
 //! record is worth is the [relay](crate::relay)'s to say.
 
 mod auth;
+mod backup;
 mod body;
 mod bundle;
 mod error;
@@ -48,8 +49,9 @@ use axum::{
 use griot_protocol::Timestamp;
 use tokio::sync::watch;
 
+pub use backup::{BackupError, BackupHead, BackupItem, BackupReader, head as backup_head};
 pub use openapi::document as openapi_document;
-pub use serve::{Server, ServeError};
+pub use serve::{ServeError, Server};
 pub use transfer::{ImportSummary, TransferError, VerifySummary, verify as verify_records, write_backup, write_bundle};
 
 use crate::{
@@ -78,6 +80,13 @@ enum Phase {
     Over,
 }
 
+impl Phase {
+    /// Waits until `phases` has come to this one. A sender that is gone counts as the end.
+    async fn reached(self, phases: &mut watch::Receiver<Self>) {
+        let _ = phases.wait_for(|phase| *phase >= self).await;
+    }
+}
+
 /// What all requests share.
 struct Api {
     handle: Handle,
@@ -98,7 +107,8 @@ impl Api {
         policy: MembersPolicy,
         phase: watch::Receiver<Phase>,
     ) -> Result<Self, ServeError> {
-        let tokens = Tokens::new(&handle.members().map_err(|error: HandleError| ServeError::Start(error.to_string()))?)?;
+        let tokens =
+            Tokens::new(&handle.members().map_err(|error: HandleError| ServeError::Start(error.to_string()))?)?;
         Ok(Self {
             handle,
             exposition,

@@ -118,13 +118,13 @@ impl Server {
         let routes = router(Arc::clone(&api));
         let names = Arc::new(Names::new(&config.api));
         let on_socket = server.host(&api, &routes, Door::Socket, SOCKET_CONNECTIONS_MAX);
-        tokio::spawn(accept_unix(unix, on_socket));
+        tokio::spawn(on_socket.run(Listener::Unix(unix)));
         let on_tcp = server.host(&api, &routes, Door::Tcp(names), config.api.connections_max);
-        tokio::spawn(accept_tcp(tcp, acceptor, on_tcp));
+        tokio::spawn(on_tcp.run(Listener::Tcp(tcp, acceptor)));
         if let Some(listener) = metrics {
             let routes = metrics_router(Arc::clone(&api)).layer(axum::Extension(MetricsDoor));
             let on_metrics = server.host(&api, &routes, Door::Metrics, METRICS_CONNECTIONS_MAX);
-            tokio::spawn(accept_tcp(listener, None, on_metrics));
+            tokio::spawn(on_metrics.run(Listener::Tcp(listener, None)));
         }
         if let Some(fingerprint) = &server.fingerprint {
             tracing::info!(%fingerprint, "the API speaks TLS; clients may pin this SHA-256 of its certificate");
@@ -192,48 +192,57 @@ struct Host {
     phase: watch::Receiver<Phase>,
 }
 
+/// A bound listener.
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener, Option<TlsAcceptor>),
+}
+
+/// A connection that nobody has spoken on yet.
+enum Accepted {
+    Unix(UnixStream),
+    Tcp(TcpStream, Option<TlsAcceptor>),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+            Self::Tcp(listener, tls) => Ok(Accepted::Tcp(listener.accept().await?.0, tls.clone())),
+        }
+    }
+}
+
 impl Host {
-    /// Waits for room and a connection; `None` at the end. Connections beyond the room wait in the kernel's queue.
-    async fn next<T>(
-        &mut self,
-        mut accept: impl AsyncFnMut() -> io::Result<T>,
-    ) -> Option<(T, OwnedSemaphorePermit)> {
+    /// Accepts until the node shuts down. Connections beyond the room wait in the kernel's queue.
+    async fn run(mut self, listener: Listener) {
         loop {
             let room = Arc::clone(&self.room);
             let accepted = async {
-                let permit = room.acquire_owned().await.ok()?;
-                Some((accept().await, permit))
+                let permit = room.acquire_owned().await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>((listener.accept().await?, permit))
             };
             let accepted = tokio::select! {
                 accepted = accepted => accepted,
-                _ = self.phase.wait_for(|phase| *phase > Phase::Serving) => None,
+                () = Phase::Draining.reached(&mut self.phase) => return,
             };
-            match accepted? {
-                (Ok(stream), permit) => return Some((stream, permit)),
-                (Err(error), _) => {
+            match accepted {
+                Ok((connection, permit)) => self.serve(connection, permit),
+                Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again");
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
         }
     }
-}
 
-async fn accept_unix(listener: UnixListener, mut host: Host) {
-    while let Some((stream, permit)) = host.next(async || Ok(listener.accept().await?.0)).await {
-        let (gate, phase) = (host.gate.clone(), host.phase.clone());
+    fn serve(&self, connection: Accepted, permit: OwnedSemaphorePermit) {
+        let (gate, phase) = (self.gate.clone(), self.phase.clone());
         tokio::spawn(async move {
-            converse(stream, gate, phase).await;
-            drop(permit);
-        });
-    }
-}
-
-async fn accept_tcp(listener: TcpListener, tls: Option<TlsAcceptor>, mut host: Host) {
-    while let Some((stream, permit)) = host.next(async || Ok(listener.accept().await?.0)).await {
-        let (gate, phase, tls) = (host.gate.clone(), host.phase.clone(), tls.clone());
-        tokio::spawn(async move {
-            greet(stream, tls, gate, phase).await;
+            match connection {
+                Accepted::Unix(stream) => converse(stream, gate, phase).await,
+                Accepted::Tcp(stream, tls) => greet(stream, tls, gate, phase).await,
+            }
             drop(permit);
         });
     }
@@ -275,7 +284,7 @@ where
                 }
                 return;
             }
-            _ = phase.wait_for(|phase| *phase >= next) => {
+            () = next.reached(&mut phase) => {
                 if draining {
                     return;
                 }
@@ -294,7 +303,9 @@ async fn bind_tcp(option: &str, address: SocketAddr) -> Result<TcpListener, Serv
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
-    listener.local_addr().map_err(|source| ServeError::Bind { what: "cannot tell the API's address".to_owned(), source })
+    listener
+        .local_addr()
+        .map_err(|source| ServeError::Bind { what: "cannot tell the API's address".to_owned(), source })
 }
 
 /// Binds the socket with mode 0600, in place of one that a killed node left.
@@ -325,7 +336,6 @@ async fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
         .map_err(fail(format!("cannot make the socket {}", path.display())))?;
     Ok(listener)
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -14,9 +14,8 @@ use crate::config::TlsFiles;
 /// A server configuration, and the SHA-256 of the node's own certificate (lowercase hex), by which clients pin it.
 pub(super) fn load(files: &TlsFiles) -> Result<(Arc<ServerConfig>, String), ServeError> {
     let cert_error = |error: &dyn std::fmt::Display| wrong(&files.cert, "certificate", error);
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect)
-        .map_err(|error| cert_error(&error))?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&files.cert).and_then(Iterator::collect).map_err(|error| cert_error(&error))?;
     let Some(own) = chain.first() else { return Err(cert_error(&"there is none in it")) };
     let fingerprint = fingerprint(own);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, "private key", &error))?;

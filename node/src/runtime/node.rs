@@ -105,7 +105,7 @@ impl Node {
         let driver = tokio::spawn(driver.run(Sources { calls, events, done }, stopped));
         let handle = Handle::new(Inner {
             calls: calls_in,
-            store: store,
+            store: Arc::clone(&store),
             params: config.network.clone(),
             node_id: identity.node_id(),
             hub,

@@ -143,7 +143,7 @@ fn run(ops: Vec<Op>, bits: u8) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn disk_and_model_agree(ops in prop::collection::vec(op(), 1..40), bits in 0..3_u8) {

@@ -69,12 +69,12 @@ impl<'a> Changes<'a> {
     ) -> Result<Option<Outcome>, StoreError> {
         match fact {
             Fact::Record(record) => return self.insert(record, place, location).map(Some),
-            Fact::Local(local) => self.local(local, location)?,
+            Fact::Local(local) => self.local(local, place, location)?,
             Fact::Moved(row, record) => {
-                self.set(row.clone(), location)?;
+                self.set(row.clone(), place, location)?;
                 self.spread(record)?;
             }
-            Fact::Row(row) => self.set(row.clone(), location)?,
+            Fact::Row(row) => self.set(row.clone(), place, location)?,
             Fact::Floor(hour) => self.tables.floor = self.tables.floor.max(*hour),
         }
         Ok(None)
@@ -84,8 +84,8 @@ impl<'a> Changes<'a> {
         if record.expires_at().hour() < self.tables.floor {
             return Ok(Outcome::Present);
         }
-        let held = self.row(&record.id())?.as_ref().is_some_and(|stored| stored.row.holding != Holding::Marked);
-        if held {
+        let known = self.row(&record.id())?.as_ref();
+        if known.is_some_and(|stored| stored.row.holding != Holding::Marked || stored.place >= place) {
             // Where the log is replayed, the row may be there and what it does to others not yet.
             self.spread(record)?;
             return Ok(Outcome::Present);
@@ -103,7 +103,7 @@ impl<'a> Changes<'a> {
             outbox: None,
             position: is_envelope.then_some(place),
         };
-        self.set(row, location)?;
+        self.set(row, place, location)?;
         self.spread(record)?;
         let row = self.row(&record.id())?.as_ref().map(|stored| &stored.row);
         Ok(match row {
@@ -112,11 +112,12 @@ impl<'a> Changes<'a> {
         })
     }
 
-    fn set(&mut self, mut row: Row, location: Location) -> Result<(), StoreError> {
-        if row.expires_at.hour() >= self.tables.floor {
+    fn set(&mut self, mut row: Row, place: Position, location: Location) -> Result<(), StoreError> {
+        let id = row.id;
+        let is_past = self.row(&id)?.as_ref().is_some_and(|stored| stored.place >= place);
+        if row.expires_at.hour() >= self.tables.floor && !is_past {
             self.judge(&mut row)?;
-            let id = row.id;
-            *self.row(&id)? = Some(Stored { row, location });
+            *self.row(&id)? = Some(Stored { row, location, place });
         }
         Ok(())
     }
@@ -153,22 +154,32 @@ impl<'a> Changes<'a> {
                     let named = self.named((address, item.id, item.created_at))?;
                     let (release, until) = named.unwrap_or_default();
                     *named = Some((release || ack.release, until.max(ack.expires_at)));
-                    self.change(&item.id, |_| {})?;
+                    self.rejudge(&item.id)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn change(&mut self, id: &RecordId, change: impl FnOnce(&mut Row)) -> Result<(), StoreError> {
+    fn rejudge(&mut self, id: &RecordId) -> Result<(), StoreError> {
         let Some(mut stored) = self.row(id)?.take() else { return Ok(()) };
-        change(&mut stored.row);
         self.judge(&mut stored.row)?;
         *self.row(id)? = Some(stored);
         Ok(())
     }
 
-    fn local(&mut self, local: &Local, location: Location) -> Result<(), StoreError> {
+    /// Changes a row by the entry at `place`.
+    fn change(&mut self, id: &RecordId, place: Position, change: impl FnOnce(&mut Row)) -> Result<(), StoreError> {
+        if let Some(stored) = self.row(id)?
+            && stored.place < place
+        {
+            change(&mut stored.row);
+            stored.place = place;
+        }
+        Ok(())
+    }
+
+    fn local(&mut self, local: &Local, place: Position, location: Location) -> Result<(), StoreError> {
         match local {
             Local::Registered { member, keys, grant, at } => {
                 let key = (keys.address(), *member);
@@ -190,13 +201,13 @@ impl<'a> Changes<'a> {
                     self.unregister(key);
                 }
             }
-            Local::Submitted { id, member } => self.change(id, |row| {
+            Local::Submitted { id, member } => self.change(id, place, |row| {
                 if row.kind == RecordKind::Envelope && row.holding == Holding::Held && !row.acked {
                     row.outbox = Some(*member);
                 }
             })?,
-            Local::Discharged { id } => self.change(id, |row| row.outbox = None)?,
-            Local::Evicted { id } => self.change(id, |row| {
+            Local::Discharged { id } => self.change(id, place, |row| row.outbox = None)?,
+            Local::Evicted { id } => self.change(id, place, |row| {
                 if row.kind == RecordKind::Envelope && row.holding == Holding::Held && row.outbox.is_none() {
                     (row.holding, row.position) = (Holding::Marked, None);
                 }
@@ -215,7 +226,7 @@ impl<'a> Changes<'a> {
                         outbox: None,
                         position: None,
                     };
-                    self.set(row, location)?;
+                    self.set(row, place, location)?;
                 }
             }
         }

@@ -17,8 +17,9 @@
 //!
 //! Nothing here has to be durable: the log is read again from the checkpoint at every start, and the checkpoint
 //! advances only after a flush. What sled keeps may be *ahead* of the checkpoint by any number of entries, so
-//! that replaying an entry must do no harm to an index that has seen it and what came after it: later entries,
-//! which are replayed too, set right again what an earlier one changes.
+//! that replaying an entry must do no harm to an index that has seen it and what came after it. A row therefore knows
+//! the last entry that was about it, and earlier ones pass it by; what acks do is the same however often it is done;
+//! and of registrations and members the last word, which is replayed too, counts.
 
 use std::{
     fs::File,
@@ -47,6 +48,8 @@ const ABOUT_SCANNED_MAX: usize = 1024;
 pub(super) struct Stored {
     pub row: Row,
     pub location: Location,
+    /// The place of the last entry that was about this record: a replay leaves the row alone until it is past that.
+    pub place: Position,
 }
 
 /// Names an envelope as an ack does.
@@ -122,12 +125,12 @@ pub(super) fn trailing_id(key: &[u8]) -> Option<RecordId> {
 
 pub(super) fn encode_stored(stored: &Stored) -> Vec<u8> {
     let Location { segment, offset, bytes } = stored.location;
-    codec::encode(&(pack(&stored.row), (segment, offset, bytes)))
+    codec::encode(&(pack(&stored.row), (segment, offset, bytes), stored.place.0))
 }
 
 fn decode_stored(bytes: &[u8]) -> Option<Stored> {
-    let (row, (segment, offset, bytes)): (Packed, (u32, u32, u32)) = codec::decode(bytes).ok()?;
-    Some(Stored { row: unpack(row)?, location: Location { segment, offset, bytes } })
+    let (row, (segment, offset, bytes), place): (Packed, (u32, u32, u32), u64) = codec::decode(bytes).ok()?;
+    Some(Stored { row: unpack(row)?, location: Location { segment, offset, bytes }, place: Position(place) })
 }
 
 impl Index {

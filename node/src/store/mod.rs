@@ -3,16 +3,30 @@
 //! A store takes *entries*, in batches, and answers only when they are on disk ([`Store::commit`]). Everything else is
 //! reading. Two implementations must give the same answers to the same calls, and a property test holds them to it:
 //!
-//! - `disk`: the record log, which is the authority, and a sled index that can always be rebuilt from it;
-//! - `memory`: the model. It serves the simulator, with a simulated fsync, and is the oracle of the tests.
+//! - [`DiskStore`]: the record log, which is the authority, and a sled index that can always be rebuilt from it;
+//! - [`MemoryStore`]: the model. It serves the simulator, with a simulated fsync, and is the oracle of the tests.
 //!
 //! What an entry does to the index is a function of the index and the entry alone, so that replaying a log gives the
 //! same index, and applying an entry twice does no harm.
 
+mod apply;
+mod compaction;
+mod disk;
+mod index;
+mod io;
+mod local;
+mod log;
 mod memory;
 mod model;
+mod opening;
+mod recovery;
+mod tables;
+mod verify;
 
+pub use disk::{DiskStore, OpenReport, Options};
+pub use log::Observer;
 pub use memory::MemoryStore;
+pub use verify::VerifyReport;
 
 use bytes::Bytes;
 use griot_protocol::{Address, Grant, Hour, MailboxKeys, Record, RecordId, RecordKind, Shard, ShardBits, Timestamp};

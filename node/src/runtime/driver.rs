@@ -157,9 +157,7 @@ impl Driver {
 
     fn take_call(&mut self, call: Call) {
         let input = match call {
-            Call::Submit { member, frame, answer } => {
-                Input::Submit { call: self.await_answer(answer), member, frame }
-            }
+            Call::Submit { member, frame, answer } => Input::Submit { call: self.await_answer(answer), member, frame },
             Call::Register { member, keys, grant, answer } => {
                 Input::Register { call: self.await_answer(answer), member, keys, grant }
             }
@@ -169,9 +167,7 @@ impl Driver {
             Call::AddMember { member, label, token_hash, answer } => {
                 Input::AddMember { call: self.await_answer(answer), member, label, token_hash }
             }
-            Call::RevokeMember { member, answer } => {
-                Input::RevokeMember { call: self.await_answer(answer), member }
-            }
+            Call::RevokeMember { member, answer } => Input::RevokeMember { call: self.await_answer(answer), member },
             Call::Import { frame, answer } => Input::Import { call: self.await_answer(answer), frame },
             Call::Info { answer } => {
                 let _ = answer.send(self.info());

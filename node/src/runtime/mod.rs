@@ -9,9 +9,10 @@ mod handle;
 mod hub;
 mod last_ran;
 mod node;
+mod pending;
 
 mod writer;
 
 pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
 pub use node::{Node, StartError};
-
+pub use pending::{Service, open_offline, serve};

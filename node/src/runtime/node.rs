@@ -159,7 +159,6 @@ fn relay_config(config: &Config, identity: &Identity) -> relay::Config {
 
 fn seed() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| StartError::Io { what: "drawing randomness", source: error.into() })?;
+    getrandom::fill(&mut seed).map_err(|error| StartError::Io { what: "drawing randomness", source: error.into() })?;
     Ok(seed)
 }

@@ -72,7 +72,8 @@ impl Writer {
                     Job::Expire { now } => self.expiring = Some(now),
                     Job::Maintain { now } => self.maintain(now),
                 }
-                let full = group.len() >= GROUP_COMMITS_MAX || bytes >= GROUP_BYTES_MAX || entries >= COMMIT_ENTRIES_MAX;
+                let full =
+                    group.len() >= GROUP_COMMITS_MAX || bytes >= GROUP_BYTES_MAX || entries >= COMMIT_ENTRIES_MAX;
                 if !full {
                     job = self.queue.try_recv().ok();
                 }

@@ -16,11 +16,15 @@
 //! An owner whose own command is done does not stay for its guests' long waits: it tells them to take up their command
 //! elsewhere, from the last *mark* they were given, and one of them becomes the next owner.
 
+mod engine;
 mod guest;
+mod live;
 mod printer;
+mod pump;
 mod server;
 mod wire;
 
+pub use engine::{Account, Engine, Round, now, rng};
 pub use guest::{Guest, Visit};
 pub use printer::{Gone, Line, Printer, Terminal};
 pub use server::{Ending, Handler, Server, Stop};

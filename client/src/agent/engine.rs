@@ -103,6 +103,17 @@ impl Engine {
         Self { shared, requests, pump, live: Mutex::new(None) }
     }
 
+    /// Ends the tasks and closes the store.
+    pub async fn close(mut self) {
+        self.pump.abort();
+        let _aborted = (&mut self.pump).await;
+        let live = lock(&self.live).take();
+        if let Some(live) = live {
+            live.abort();
+            let _aborted = live.await;
+        }
+    }
+
     /// Asks or changes the account, for a moment.
     pub fn with<T>(&self, f: impl FnOnce(&mut Account) -> T) -> T {
         f(&mut self.shared.account())

@@ -15,6 +15,7 @@
 //!                  └▶ Respond · Publish · Delivered (streams) · MakeReceipt
 //! ```
 
+pub mod sync;
 mod types;
 
 pub use types::*;

@@ -86,6 +86,7 @@ impl Relay {
                         refuse(*call);
                     }
                 }
+                self.all_done(&saving.origins);
                 if saving.payer.is_some() {
                     self.outbox.remove(&saving.record.id());
                 }
@@ -146,6 +147,10 @@ impl Relay {
             Some(Outcome::Buried) => turn.emit(Output::News { id }),
             Some(Outcome::Present) | None => {}
         }
+        if is_new && saving.origins.iter().all(|origin| origin.way() == Way::Sync) {
+            self.note_news(&saving.origins, saving.record.address().shard(self.config.params.bits));
+        }
+        self.all_done(&saving.origins);
         if saving.origins.contains(&Origin::Own) {
             self.receipts.settled(&named(saving.record.body()));
         }

@@ -50,11 +50,11 @@ fn a_bad_copy_that_is_still_being_checked_does_not_block_the_good_one() {
     let letter = Mailbox::direct(1).envelope(1);
     let (now, call) = (node.now, node.call());
     let submit = |frame| Input::Submit { call, member: ANA, frame };
-    let first = node.relay.handle(now, Input::Gossiped {
-        peer: node.id(),
-        message: crate::relay::GossipId(9),
-        frame: forged(&letter),
-    }, &node.store);
+    let first = node.relay.handle(
+        now,
+        Input::Gossiped { peer: node.id(), message: crate::relay::GossipId(9), frame: forged(&letter) },
+        &node.store,
+    );
     let second = node.relay.handle(now, submit(letter.frame().clone()), &node.store);
     let is_verify = |output: &Output| matches!(output, Output::Verify { .. });
     assert!(first.iter().any(is_verify) && second.iter().any(is_verify), "both are checked");
@@ -143,8 +143,7 @@ fn a_peer_that_floods_is_ignored_and_others_are_not() {
     let mut node = Node::with(Config { limits, ..Config::new(params(0), Node::new(1).id()) }, 1);
     let mailbox = Mailbox::direct(1);
     let (flooder, other) = (griot_protocol::NodeId([8; 32]), griot_protocol::NodeId([9; 32]));
-    let verdicts: Vec<_> =
-        (0..3).map(|n| node.gossip_from(flooder, mailbox.envelope(n).frame()).unwrap()).collect();
+    let verdicts: Vec<_> = (0..3).map(|n| node.gossip_from(flooder, mailbox.envelope(n).frame()).unwrap()).collect();
     assert_eq!(verdicts, [Verdict::Accept, Verdict::Accept, Verdict::Ignore]);
     assert_eq!(node.gossip_from(other, mailbox.envelope(2).frame()), Some(Verdict::Accept));
     assert_eq!(node.counted(Tally::Refused("rate", "gossip")), 1);

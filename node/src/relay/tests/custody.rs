@@ -47,8 +47,7 @@ fn delivered_envelopes_wake_their_streams() {
     let letter = mailbox.envelope(1);
     node.gossip(letter.frame());
     let address = mailbox.keys.address();
-    let delivered =
-        |output: &Output| matches!(output, Output::Delivered { address: a, id, .. } if *a == address && *id == letter.id());
+    let delivered = |output: &Output| matches!(output, Output::Delivered { address: a, id, .. } if *a == address && *id == letter.id());
     assert!(node.has_said(delivered));
 }
 

@@ -9,7 +9,9 @@ use griot_protocol::{
 };
 
 use crate::{
-    relay::{Answer, CallError, CallId, Config, GossipId, Input, Now, Output, PersistError, Relay, Tally, Ticket, Verdict},
+    relay::{
+        Answer, CallError, CallId, Config, GossipId, Input, Now, Output, PersistError, Relay, Tally, Ticket, Verdict,
+    },
     store::{Entry, MemberId, MemoryStore, Outcome, Store, StoreError},
 };
 
@@ -480,10 +482,7 @@ impl World {
 }
 
 fn travels(output: &Output) -> bool {
-    matches!(
-        output,
-        Output::Publish { .. } | Output::Ask { .. } | Output::Answer { .. } | Output::FindCarriers { .. }
-    )
+    matches!(output, Output::Publish { .. } | Output::Ask { .. } | Output::Answer { .. } | Output::FindCarriers { .. })
 }
 
 /// A store whose reads fail.

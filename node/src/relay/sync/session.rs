@@ -244,6 +244,7 @@ impl Session {
         match self.set {
             Set::Acks => {
                 self.set = Set::Rest;
+                self.phase = Phase::Opening;
                 Ok(Step::Ask(self.open(context)))
             }
             Set::Rest if self.skipped => Err(End::Skipped),

@@ -25,6 +25,7 @@ fn each_gets_what_it_lacks() {
     assert_eq!(world.ids(0).len(), 60);
     assert_eq!(world.ids(0), world.ids(1));
     assert_eq!(world.traffic.frames_of(RecordKind::Envelope), 40, "nothing is carried twice");
+    assert_eq!((world.early_ends(0), world.early_ends(1)), (vec![], vec![]));
     assert_eq!(world.count(0, Tally::SyncDone) + world.count(1, Tally::SyncDone), 1);
 }
 
@@ -45,6 +46,7 @@ fn an_ack_kills_on_the_other_side_and_the_dead_are_not_carried() {
         assert_eq!(world.traffic.frames_of(RecordKind::Ack), 1);
         assert_eq!(world.traffic.frames_of(RecordKind::Envelope), 1, "only the living one");
         assert_eq!(world.ids(0), [ack.id(), alive.id()].into());
+        assert_eq!((world.early_ends(0), world.early_ends(1)), (vec![], vec![]));
         assert_eq!(world.ids(0), world.ids(1));
         let row = world.nodes[1 - holder].store.row(&dead[0].id()).unwrap().unwrap();
         assert_eq!(row.holding, Holding::Killed);
@@ -81,6 +83,7 @@ fn ten_thousand_records_that_differ_in_ten_move_few_bytes() {
     assert_eq!(world.traffic.frames_of(RecordKind::Envelope), 10);
     let frames = 10 * records[0].frame().len() as u64;
     let overhead = world.traffic.bytes - frames;
+    assert_eq!((world.early_ends(0), world.early_ends(1)), (vec![], vec![]));
     assert!(overhead < 32 * 1024, "{overhead} bytes to find ten records of ten thousand");
 }
 
@@ -182,6 +185,7 @@ fn memory_stays_at_one_window_and_messages_below_a_mebibyte() {
         })
         .collect();
     assert!(windows.len() >= 4);
+    assert_eq!((world.early_ends(0), world.early_ends(1)), (vec![], vec![]));
     assert!(windows.iter().all(|bytes| *bytes < 1024 * 1024));
     // Between two windows the session was told to go on: never two fetches for one window.
     let asks = world.nodes[0].log.iter().filter(|output| matches!(output, SyncOutput::Ask { .. })).count();
@@ -365,7 +369,7 @@ proptest! {
         world.run_for(90_000);
         for node in 0..3 {
             prop_assert_eq!(&world.ids(node), &all);
-            prop_assert_eq!(world.count(node, Tally::SyncFailed), 0);
+            prop_assert_eq!(world.early_ends(node), Vec::<&str>::new());
         }
     }
 

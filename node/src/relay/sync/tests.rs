@@ -138,6 +138,7 @@ fn a_mark_is_not_pushed_and_not_asked_for_again_and_again() {
     }
     let evicted = Entry::Local(Local::Evicted { id: record.id() });
     world.nodes[1].store.commit(&[evicted]).unwrap();
+    world.nodes[1].sync.set_room(false);
     world.connect(0, 1);
     world.run_for(SOON_MS);
     assert_eq!(world.traffic.frames_of(RecordKind::Envelope), 0, "the id is in both sets");
@@ -151,6 +152,25 @@ fn a_mark_is_not_pushed_and_not_asked_for_again_and_again() {
     world.connect(0, 2);
     world.run_for(SOON_MS);
     assert!(world.ids(2).contains(&record.id()), "another neighbour has it");
+}
+
+#[test]
+fn what_was_dropped_for_want_of_room_comes_back_when_there_is_some() {
+    let mailbox = Mailbox::new(1);
+    let mut world = World::new(2);
+    let record = mailbox.small(1, 48);
+    for node in [0, 1] {
+        world.put(node, std::slice::from_ref(&record));
+    }
+    world.nodes[0].store.commit(&[Entry::Local(Local::Evicted { id: record.id() })]).unwrap();
+    world.nodes[0].sync.set_room(false);
+    world.connect(0, 1);
+    world.run_for(120_000);
+    assert_eq!(world.traffic.fetched_ids, 0);
+    world.nodes[0].sync.set_room(true);
+    world.run_for(2 * INTERVAL_MS);
+    let row = world.nodes[0].store.row(&record.id()).unwrap().unwrap();
+    assert_eq!((row.holding, world.traffic.fetched_ids), (Holding::Held, 1));
 }
 
 #[test]

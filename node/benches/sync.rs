@@ -1,5 +1,7 @@
 //! What anti-entropy costs where nothing, or little, differs: one bucket of 100,000 ids.
 
+#![allow(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
+
 use std::collections::BTreeSet;
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -69,8 +69,8 @@ impl Ack {
 /// Makes, stamps and signs an ack of `items`, in any order and with duplicates.
 ///
 /// # Errors
-/// The [`Refusal`] that every node would answer: [`Refusal::Items`] for none or too many, [`Refusal::AckOfShared`], or
-/// [`Refusal::Signature`] where `secret` is not the mailbox's.
+/// The [`Refusal`] that every node would answer: [`Refusal::Items`] for none or too many, [`Refusal::AckOfShared`],
+/// [`Refusal::Signature`] where `secret` is not the mailbox's, or [`Refusal::Postage`] where nobody could pay it.
 pub fn make(
     params: &NetworkParams,
     secret: &CollectSecret,
@@ -81,6 +81,7 @@ pub fn make(
     if secret.public() != keys.collect {
         return Err(Refusal::Signature);
     }
+    params.check_affordable()?;
     items.sort_unstable();
     items.dedup();
     let expires_at = Ack::expiry_of(&items);

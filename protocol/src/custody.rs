@@ -112,7 +112,7 @@ impl Custody {
 ///
 /// # Errors
 /// The [`Refusal`] that every node would answer: [`Refusal::Items`], [`Refusal::Grant`] where the grant has run out,
-/// [`Refusal::Backwards`] or [`Refusal::LifeTooLong`]. The grant's signature was checked at registration.
+/// [`Refusal::Backwards`], [`Refusal::LifeTooLong`], or [`Refusal::Postage`] where nobody could pay it. The grant's signature was checked at registration.
 pub fn make(
     params: &NetworkParams,
     secret: &NodeSecret,
@@ -122,6 +122,7 @@ pub fn make(
     stored_at: Timestamp,
     expires_at: Timestamp,
 ) -> Result<Record, Refusal> {
+    params.check_affordable()?;
     items.sort_unstable();
     items.dedup();
     let node = secret.public();

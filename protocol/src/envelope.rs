@@ -45,7 +45,8 @@ pub(crate) struct EnvelopeBody {
 ///
 /// # Errors
 /// The [`Refusal`] that every node would answer: [`Refusal::Bucket`], [`Refusal::Backwards`],
-/// [`Refusal::LifeTooLong`], or [`Refusal::Signature`] where `secret` is not the mailbox's.
+/// [`Refusal::LifeTooLong`], [`Refusal::Signature`] where `secret` is not the mailbox's, or [`Refusal::Postage`] where
+/// the network asks for more than [`POSTAGE_BITS_MAX`](crate::limits::POSTAGE_BITS_MAX).
 pub fn seal(
     params: &NetworkParams,
     secret: &DeliverSecret,
@@ -57,6 +58,7 @@ pub fn seal(
     if secret.public() != keys.deliver {
         return Err(Refusal::Signature);
     }
+    params.check_affordable()?;
     padding::check(&payload)?;
     record::check_life(created_at, expires_at)?;
     let mut header = EnvelopeHeader { keys, created_at, expires_at, stamp: Stamp::default() };

@@ -138,7 +138,14 @@ impl InviteLink {
         let sane = self.bits <= crate::limits::SHARD_BITS_MAX
             && self.postage_bits <= POSTAGE_BITS_MAX
             && self.mailbox.kind == MailboxKind::Direct
-            && self.name.len() <= DISPLAY_NAME_BYTES_MAX;
+            && is_display_name(&self.name);
         if named && writable && sane { Ok(()) } else { Err(InviteError::Invalid) }
     }
+}
+
+/// Whether `name` can be shown as it is: at most [`DISPLAY_NAME_BYTES_MAX`] bytes, and no control characters, which could
+/// drive the terminal of whoever pastes a stranger's link.
+#[must_use]
+pub fn is_display_name(name: &str) -> bool {
+    name.len() <= DISPLAY_NAME_BYTES_MAX && !name.chars().any(char::is_control)
 }

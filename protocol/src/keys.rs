@@ -30,11 +30,21 @@ hex_newtype!(CollectKey, 32);
 /// Verifies `signature` over `message` strictly.
 ///
 /// # Errors
-/// [`Refusal::Signature`]: the key is weak or no point, or the signature does not match.
+/// [`Refusal::Signature`]: the key is weak, no point, or not canonical, or the signature does not match.
 pub(crate) fn verify(key: &[u8; 32], message: &[u8], signature: &Signature) -> Result<(), Refusal> {
+    if !is_canonical(key) {
+        return Err(Refusal::Signature);
+    }
     VerifyingKey::from_bytes(key)
         .and_then(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)))
         .map_err(|_| Refusal::Signature)
+}
+
+/// Whether the point's y is below the field's prime 2²⁵⁵ − 19. `verify_strict` demands it of the signature's R, not of
+/// the key; a few points have two encodings, and libraries differ about them.
+fn is_canonical(key: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = key;
+    *high & 0x7f != 0x7f || *low < 0xed || middle.iter().any(|byte| *byte != 0xff)
 }
 
 /// Gives a secret-key type its constructors and its way to sign. Dropping wipes the secret (ed25519-dalek's `zeroize`).
@@ -87,3 +97,25 @@ secret_key!(CollectSecret, CollectKey);
 #[derive(Clone)]
 pub struct NodeSecret(SigningKey);
 secret_key!(NodeSecret, NodeId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_from_the_prime_up_are_not_canonical() {
+        let mut key = [0xff; 32];
+        for sign in [0x7f, 0xff] {
+            key[31] = sign;
+            for low in 0xed..=0xff {
+                key[0] = low;
+                assert!(!is_canonical(&key));
+            }
+            key[0] = 0xec;
+            assert!(is_canonical(&key));
+        }
+        key[0] = 0xff;
+        key[9] = 0xfe;
+        assert!(is_canonical(&key));
+    }
+}

@@ -5,8 +5,8 @@
 //!
 //! | kind | says | signed by |
 //! |---|---|---|
-//! | [envelope](envelope) | "put these sealed bytes into that mailbox" | the mailbox's *deliver* key |
-//! | [ack](ack) | "these were collected" (and, with `release`, "drop them") | the mailbox's *collect* key |
+//! | [envelope] | "put these sealed bytes into that mailbox" | the mailbox's *deliver* key |
+//! | [ack] | "these were collected" (and, with `release`, "drop them") | the mailbox's *collect* key |
 //! | [custody receipt](custody) | "these are on my disk, and the recipient chose me" | a node's key |
 //!
 //! A [mailbox] is a one-way letter box whose address is a hash of its public keys. Any node can check, without
@@ -25,8 +25,10 @@
 
 pub mod ack;
 pub mod api;
+pub mod bundle;
 pub mod codec;
 pub mod custody;
+pub mod entry;
 pub mod envelope;
 pub mod feed;
 pub mod frame;
@@ -41,9 +43,11 @@ pub mod postage;
 pub mod proof;
 pub mod record;
 pub mod refusal;
+pub mod sync;
 pub mod time;
 
 pub use ack::{Ack, AckItem};
+pub use bundle::{BundleError, BundleHeader, BundleItem, BundleReader, BundleSummary, BundleWriter};
 pub use custody::{Custody, Grant};
 pub use envelope::EnvelopeHeader;
 pub use feed::Cursor;

@@ -115,6 +115,7 @@ impl<Context> Decode<Context> for ShardBits {
         Self::try_from(u8::decode(decoder)?).map_err(|_| bincode::error::DecodeError::Other("shard bits"))
     }
 }
+bincode::impl_borrow_decode!(ShardBits);
 
 /// One part of the address space: the leading bits of its addresses as a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     limits::{NETWORK_NAME_BYTES_MAX, POSTAGE_BITS_MAX},
     mailbox::ShardBits,
+    refusal::Refusal,
 };
 
 /// A network's name: 1 to 32 of `a`–`z`, `0`–`9` and `-`. It is part of every signature, so that nothing signed for
@@ -95,5 +96,10 @@ impl NetworkParams {
     #[must_use]
     pub const fn is_affordable(&self) -> bool {
         self.postage_bits <= POSTAGE_BITS_MAX
+    }
+
+    /// Refuses to grind for longer than a person would wait: a hostile node could name any postage to a client.
+    pub(crate) const fn check_affordable(&self) -> Result<(), Refusal> {
+        if self.is_affordable() { Ok(()) } else { Err(Refusal::Postage) }
     }
 }

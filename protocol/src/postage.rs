@@ -13,12 +13,12 @@ use crate::id::RecordId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Stamp(pub [u8; 8]);
 
-/// How many leading zero bits an id has.
+/// How many leading zero bits an id has; 255 also where all 256 are.
 #[must_use]
 pub fn bits_of(id: &RecordId) -> u8 {
-    let mut bits = 0;
+    let mut bits: u8 = 0;
     for byte in id.0 {
-        bits += byte.leading_zeros() as u8;
+        bits = bits.saturating_add(byte.leading_zeros() as u8);
         if byte != 0 {
             break;
         }
@@ -37,5 +37,6 @@ mod tests {
         id.0[0] = 0;
         id.0[1] = 0b0001_0000;
         assert_eq!(bits_of(&id), 11);
+        assert_eq!(bits_of(&RecordId([0; 32])), 255);
     }
 }

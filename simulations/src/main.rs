@@ -1,2 +1,94 @@
-//! Placeholder.
-fn main() {}
+//! `griot-sim`: find out what real Griot nodes do.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use griot_simulations::load;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measure and (later) simulate Griot nodes.
+#[derive(Debug, Parser)]
+#[command(name = "griot-sim", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure how many records a node durably accepts, and how fast it answers and pushes.
+    #[command(after_help = "\
+Examples:
+  griot-sim load                              two nodes of its own, in a row, on loopback
+  griot-sim load --verify-after-kill          … then kill -9 and read every acknowledged record back
+  griot-sim load --node unix:/srv/griot/api.sock --count 50000 --in-flight 64 --json
+
+Only load nodes that are yours. Records live for an hour and are for mailboxes nobody reads.")]
+    Load(LoadArgs),
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    /// The node to load: `unix:PATH`, `http://…` or `https://…`. Without it two nodes are started for the run.
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
+    /// A second node of the same network, on which pushes are awaited.
+    #[arg(long, value_name = "URL", requires = "node")]
+    reader: Option<String>,
+    /// Bearer token for the nodes.
+    #[arg(long, env = "GRIOT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Records to submit.
+    #[arg(long, default_value_t = 20_000)]
+    count: usize,
+    /// Requests in flight, one connection each.
+    #[arg(long, default_value_t = 64)]
+    in_flight: usize,
+    /// Payload bytes of a record, rounded up to a bucket (256, 1024, 4096, 16384, 65536).
+    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
+    size: usize,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// At the end kill -9 the node, start it again, and ask it for every id it had acknowledged.
+    #[arg(long)]
+    verify_after_kill: bool,
+}
+
+fn main() -> ExitCode {
+    let Cli { command: Command::Load(args) } = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let json = args.json;
+    let options = load::Options {
+        node: args.node,
+        reader: args.reader,
+        token: args.token,
+        count: args.count,
+        in_flight: args.in_flight,
+        size: args.size,
+        verify_after_kill: args.verify_after_kill,
+    };
+    let report = match runtime.block_on(load::run(options)) {
+        Ok(report) => report,
+        Err(error) => return fail(&error),
+    };
+    if json {
+        match serde_json::to_string(&report) {
+            Ok(line) => println!("{line}"),
+            Err(error) => return fail(&error),
+        }
+    } else {
+        print!("{}", report.to_text());
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("griot-sim: {error}");
+    ExitCode::FAILURE
+}

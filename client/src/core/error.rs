@@ -58,6 +58,9 @@ pub enum ClientError {
     /// The link is our own.
     #[error("this is your own invite: give it to somebody else")]
     OwnInvite,
+    /// A life of zero days, or too many.
+    #[error("an invite lives 1 to {max} days", max = super::limits::INVITE_DAYS_MAX)]
+    InviteDays,
     /// No such invite.
     #[error("no such invite")]
     NoSuchInvite,

@@ -11,8 +11,9 @@ pub const INVITES_MAX: usize = 64;
 /// An invite's life unless told otherwise, in days.
 pub const INVITE_DAYS_DEFAULT: u32 = 7;
 
-/// An invite's longest life in days.
-pub const INVITE_DAYS_MAX: u32 = 365;
+/// An invite's longest life in days: its link names a fallback key, which is certain to be kept this long
+/// ([`FALLBACK_SECONDS_MAX`] after it was replaced).
+pub const INVITE_DAYS_MAX: u32 = 60;
 
 /// Requests kept for a person to judge; more than that is a flood, and the invite wants revoking.
 pub const REQUESTS_MAX: usize = 256;

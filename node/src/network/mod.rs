@@ -2,7 +2,39 @@
 //!
 //! The swarm task takes [`Command`]s and gives [`Event`]s, both over bounded channels. It never waits for the relay:
 //! what does not fit a channel is dropped and counted, because gossip is a hint and sync brings what it lost.
+//!
+//! ```text
+//!            Command ─▶ ┌───────────── task ─────────────┐ ─▶ Event
+//!                       │ peers   who is here, and ours? │
+//!                       │ reconnect   whom to dial, when │   sans-IO
+//!                       └───────────────┬────────────────┘
+//!                                  Swarm<Behaviour>          gossipsub · sync · identify · ping · kad · mDNS
+//!                                  Transport                 TCP + Noise + Yamux, QUIC; the simulator brings its own
+//! ```
+//!
+//! A peer counts only once *identify* has shown that it is of the same network: then comes [`Event::PeerUp`], and what
+//! it sent in the meantime. The loop in `task` is generic over the transport, so that the simulator drives
+//! the very same code.
 
+mod address;
+mod behaviour;
+mod codec;
+mod config;
+mod gossip;
+mod metrics;
+mod reconnect;
+mod swarm;
+mod task;
+mod topics;
+mod transport;
 mod types;
 
+pub use behaviour::{Behaviour, BehaviourEvent};
+pub use codec::SYNC_MESSAGE_BYTES_MAX;
+pub use config::{ConnectionLimits, NetworkConfig, NetworkError, PEERS_WANTED, PORT_DEFAULT, RECONNECT_DELAY_MAX};
+pub use gossip::GOSSIP_BYTES_MAX;
+pub use metrics::NetworkMetrics;
+pub use swarm::{COMMANDS_MAX, build, start, swarm_config};
+pub use task::{Setup, run};
+pub use topics::CARRIED_SHARDS_MAX;
 pub use types::*;

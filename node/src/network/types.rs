@@ -5,7 +5,10 @@ use griot_protocol::{NodeId, RecordId, Shard};
 use libp2p::Multiaddr;
 use tokio::sync::oneshot;
 
-use crate::relay::{ExchangeId, GossipId, InboundId, Verdict};
+use crate::{
+    relay::{ExchangeId, GossipId, InboundId, Verdict},
+    store::RememberedPeer,
+};
 
 /// What the swarm is told to do.
 #[derive(Debug)]
@@ -139,5 +142,11 @@ pub enum Event {
         peer: NodeId,
         /// What differs, in words.
         detail: String,
+    },
+    /// Peers worth dialling after a restart, replacing those told before: for
+    /// [`Store::remember_peers`](crate::store::Store::remember_peers).
+    Remember {
+        /// All of them.
+        peers: Vec<RememberedPeer>,
     },
 }

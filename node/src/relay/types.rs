@@ -163,7 +163,9 @@ pub enum Input {
         /// The receipt.
         result: Result<Record, Refusal>,
     },
-    /// Time has passed. Sent at least once a second.
+    /// Rows were dropped because their time ran out ([`Output::Expire`]).
+    ExpiredRows(u64),
+    /// Time has passed. Sent at least once a second; more often makes receipts leave sooner.
     Tick,
 }
 
@@ -273,6 +275,11 @@ pub enum Output {
         /// The envelope.
         id: RecordId,
     },
+    /// Drop what expired before `now`, in small pieces between commits, and report [`Input::ExpiredRows`].
+    Expire {
+        /// The time by which records are judged: not always this machine's clock.
+        now: Timestamp,
+    },
     /// Disconnect and do not dial for a while.
     Disconnect {
         /// Whom.
@@ -332,7 +339,8 @@ pub enum CallError {
 /// Something worth counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tally {
-    /// A record of this kind (its name) became durable here, by this way (`api`, `gossip`, `sync`, `import`).
+    /// A record of this kind (its name) became durable here, by this way (`api`, `gossip`, `sync`, `import`, or `own` for this
+    /// node's receipts).
     Accepted(&'static str, &'static str),
     /// A record was refused, for this reason, on this way.
     Refused(&'static str, &'static str),

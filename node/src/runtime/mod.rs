@@ -4,7 +4,15 @@
 //! Threads: tokio's workers (swarm, API, signature checks), one driver task that owns the relay, and one writer thread
 //! that owns the right to commit. The driver never blocks; the writer commits whatever is waiting with one fdatasync.
 
+mod driver;
 mod handle;
 mod hub;
+mod last_ran;
+mod node;
+mod pending;
+
+mod writer;
 
 pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
+pub use node::{Node, StartError};
+pub use pending::{Service, open_offline, serve};

@@ -3,11 +3,30 @@
 //! A store takes *entries*, in batches, and answers only when they are on disk ([`Store::commit`]). Everything else is
 //! reading. Two implementations must give the same answers to the same calls, and a property test holds them to it:
 //!
-//! - `disk`: the record log, which is the authority, and a sled index that can always be rebuilt from it;
-//! - `memory`: the model. It serves the simulator, with a simulated fsync, and is the oracle of the tests.
+//! - [`DiskStore`]: the record log, which is the authority, and a sled index that can always be rebuilt from it;
+//! - [`MemoryStore`]: the model. It serves the simulator, with a simulated fsync, and is the oracle of the tests.
 //!
 //! What an entry does to the index is a function of the index and the entry alone, so that replaying a log gives the
 //! same index, and applying an entry twice does no harm.
+
+mod apply;
+mod compaction;
+mod disk;
+mod index;
+mod io;
+mod local;
+mod log;
+mod memory;
+mod model;
+mod opening;
+mod recovery;
+mod tables;
+mod verify;
+
+pub use disk::{DiskStore, OpenReport, Options};
+pub use log::Observer;
+pub use memory::MemoryStore;
+pub use verify::VerifyReport;
 
 use bytes::Bytes;
 use griot_protocol::{Address, Grant, Hour, MailboxKeys, Record, RecordId, RecordKind, Shard, ShardBits, Timestamp};
@@ -138,7 +157,8 @@ pub struct Row {
     pub acked: bool,
     /// Who submitted it here, while it is in the outbox.
     pub outbox: Option<MemberId>,
-    /// Where it stands in its mailbox; only envelopes have one.
+    /// Where it stands in its mailbox; only held envelopes have one. An envelope that comes back after an eviction
+    /// has a new one, so that a reader who was past the old one sees it.
     pub position: Option<Position>,
 }
 
@@ -147,7 +167,8 @@ pub struct Row {
 pub enum Outcome {
     /// New here; envelopes have a position.
     Inserted(Option<Position>),
-    /// It was already here (in whatever [`Holding`]), or it replaced a mark ([`Outcome::Inserted`] then).
+    /// It was already here (in whatever [`Holding`]; what replaces a mark is [`Outcome::Inserted`]), or the hour of its
+    /// expiry was dropped before it came.
     Present,
     /// An envelope that a releasing ack had named before it came.
     Buried,
@@ -289,6 +310,9 @@ pub enum StoreError {
     /// A write or sync failed before; nothing more is written until the node is restarted and the log re-read.
     #[error("the record log stopped after a failed write: restart the node; it will re-read the log ({0})")]
     Stopped(String),
+    /// More entries than one commit may have.
+    #[error("a commit has at most {COMMIT_ENTRIES_MAX} entries")]
+    BatchTooLarge,
     /// The disk is full (or below the configured reserve).
     #[error("the disk is full: free space, or lower the node's byte budget")]
     Full,
@@ -300,6 +324,19 @@ pub enum StoreError {
     Locked(String),
 }
 
+/// What a call of [`Store::maintain`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// Whether the checkpoint advanced.
+    pub checkpointed: bool,
+    /// Entries that were copied out of an old segment.
+    pub moved: usize,
+    /// Bytes of log that were given back to the file system.
+    pub reclaimed_bytes: u64,
+    /// Whether another call would find more to do now.
+    pub more: bool,
+}
+
 /// A durable, indexed set of records and local facts. All methods may be called from several threads.
 pub trait Store: Send + Sync + 'static {
     /// Makes `entries` (at most [`COMMIT_ENTRIES_MAX`]) durable with one sync, indexes them, and only then returns.
@@ -308,6 +345,30 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// After an error nothing of the batch may be believed durable, and nothing of it is visible.
     fn commit(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Commits several batches with one sync: what a writer does with the batches that wait for it. Each is applied as
+    /// [`commit`](Self::commit) would, in order.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); then nothing of any of the batches may be believed durable.
+    fn commit_group(&self, groups: &[Vec<Entry>]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        groups.iter().map(|entries| self.commit(entries)).collect()
+    }
+
+    /// A bounded piece of housekeeping: a checkpoint, a segment made in advance, at most one old segment reclaimed.
+    /// Call it every few seconds, and again at once while [`Maintenance::more`] is set.
+    ///
+    /// # Errors
+    /// The disk or the index failed.
+    fn maintain(&self, _now: Timestamp) -> Result<Maintenance, StoreError> {
+        Ok(Maintenance::default())
+    }
+
+    /// Ids of records that have a frame here, after `after`, in id order, at most `max`: for bundles and backups.
+    ///
+    /// # Errors
+    /// The index failed.
+    fn held(&self, after: Option<RecordId>, max: usize) -> Result<Vec<RecordId>, StoreError>;
 
     /// Drops everything in hour buckets that ended at least one hour before `now`, at most `max` rows a call; returns
     /// how many rows went. Call again while it returns `max`.

@@ -1,0 +1,38 @@
+//! `/v1/node` and `/v1/peers`: who answers, and whom it is connected to.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{Response, StatusCode},
+};
+use griot_protocol::api::{NodeInfo, PeerInfo, Problem};
+
+use super::{Api, auth::Caller, body, error::ApiError};
+
+/// Who answers, and what a client must know before it makes records for this network.
+#[utoipa::path(
+    get, path = "/v1/node", tag = "node", operation_id = "node",
+    responses(
+        (status = 200, body = NodeInfo),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn info(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response<Body>, ApiError> {
+    caller.member()?;
+    body::json(StatusCode::OK, &api.handle.info().await?)
+}
+
+/// Connected and remembered peers. Their addresses are the operator's business: served on the Unix socket only.
+#[utoipa::path(
+    get, path = "/v1/peers", tag = "node", operation_id = "peers",
+    responses(
+        (status = 200, body = Vec<PeerInfo>),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn peers(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response<Body>, ApiError> {
+    caller.operator()?;
+    body::json(StatusCode::OK, &api.handle.peers().await?)
+}

@@ -1,0 +1,172 @@
+//! Who is connected, and whether they are ours.
+
+use std::collections::BTreeMap;
+
+use griot_protocol::{NodeId, api::PeerInfo};
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+
+use super::super::Event;
+
+/// Bytes that peers may have us hold until identify has told who they are.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Events held for one such peer.
+const HELD_EVENTS_MAX: usize = 64;
+
+/// What a peer may call itself.
+const AGENT_CHARS_MAX: usize = 128;
+
+/// One connected peer.
+pub(super) struct Peer {
+    pub node: NodeId,
+    pub since_ms: u64,
+    /// With the address at the other end, and whether we dialled.
+    pub connections: BTreeMap<ConnectionId, (Multiaddr, bool)>,
+    /// Whether identify has confirmed that it is of this network.
+    pub up: bool,
+    /// Whether we are parting from it: nothing it says counts any more.
+    pub parting: bool,
+    pub agent: Option<String>,
+    pub rtt_ms: Option<u64>,
+    held: Vec<Event>,
+    held_bytes: usize,
+}
+
+impl Peer {
+    fn new(node: NodeId, since_ms: u64) -> Self {
+        Self {
+            node,
+            since_ms,
+            connections: BTreeMap::new(),
+            up: false,
+            parting: false,
+            agent: None,
+            rtt_ms: None,
+            held: Vec::new(),
+            held_bytes: 0,
+        }
+    }
+}
+
+/// All connected peers.
+#[derive(Default)]
+pub(super) struct Peers {
+    peers: BTreeMap<PeerId, Peer>,
+    held_bytes: usize,
+}
+
+impl Peers {
+    pub(super) fn get(&self, peer: &PeerId) -> Option<&Peer> {
+        self.peers.get(peer)
+    }
+
+    pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Peer> {
+        self.peers.get_mut(peer)
+    }
+
+    pub(super) fn entry(&mut self, peer: PeerId, node: NodeId, now_ms: u64) -> &mut Peer {
+        self.peers.entry(peer).or_insert_with(|| Peer::new(node, now_ms))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        self.peers.iter()
+    }
+
+    /// Whether a peer is one of ours and stays.
+    pub(super) fn is_up(&self, peer: &PeerId) -> bool {
+        self.get(peer).is_some_and(|peer| peer.up && !peer.parting)
+    }
+
+    pub(super) fn up_count(&self) -> usize {
+        self.peers.values().filter(|peer| peer.up).count()
+    }
+
+    pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Peer> {
+        let removed = self.peers.remove(peer)?;
+        self.held_bytes -= removed.held_bytes;
+        Some(removed)
+    }
+
+    /// Keeps what a peer sent before identify told who it is; gives it back where there is no room.
+    pub(super) fn hold(&mut self, peer: &PeerId, event: Event) -> Result<(), Event> {
+        let bytes = match &event {
+            Event::Gossiped { frame, .. } => frame.len(),
+            Event::Asked { request, .. } => request.len(),
+            _ => 0,
+        };
+        match self.peers.get_mut(peer) {
+            Some(peer)
+                if !peer.parting && peer.held.len() < HELD_EVENTS_MAX && self.held_bytes + bytes <= HELD_BYTES_MAX =>
+            {
+                peer.held.push(event);
+                peer.held_bytes += bytes;
+                self.held_bytes += bytes;
+                Ok(())
+            }
+            _ => Err(event),
+        }
+    }
+
+    /// Takes what was held.
+    pub(super) fn release(&mut self, peer: &PeerId) -> Vec<Event> {
+        let Some(peer) = self.peers.get_mut(peer) else { return Vec::new() };
+        self.held_bytes -= std::mem::take(&mut peer.held_bytes);
+        std::mem::take(&mut peer.held)
+    }
+
+    pub(super) fn infos(&self, is_configured: impl Fn(&PeerId) -> bool) -> Vec<PeerInfo> {
+        let ups = self.peers.iter().filter(|(_, peer)| peer.up && !peer.parting);
+        ups.map(|(id, peer)| PeerInfo {
+            peer_id: id.to_string(),
+            connected: true,
+            addresses: peer.connections.values().map(|(address, _)| address.to_string()).collect(),
+            agent: peer.agent.clone(),
+            rtt_ms: peer.rtt_ms,
+            last_sync: None,
+            configured: is_configured(id),
+        })
+        .collect()
+    }
+}
+
+/// What a peer calls itself, made fit for a log or a terminal.
+pub(super) fn readable(agent: &str) -> String {
+    agent.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::relay::GossipId;
+
+    fn gossip(bytes: usize) -> Event {
+        Event::Gossiped { peer: NodeId([1; 32]), message: GossipId(0), frame: Bytes::from(vec![0; bytes]) }
+    }
+
+    #[test]
+    fn what_strangers_make_us_hold_is_bounded() {
+        let mut peers = Peers::default();
+        let (one, two) = (PeerId::random(), PeerId::random());
+        assert!(peers.hold(&one, gossip(1)).is_err(), "not connected");
+        for peer in [one, two] {
+            peers.entry(peer, NodeId([1; 32]), 0);
+        }
+        assert!(peers.hold(&one, gossip(HELD_BYTES_MAX)).is_ok());
+        assert!(peers.hold(&two, gossip(1)).is_err(), "all peers share the bytes");
+        peers.remove(&one);
+        for _ in 0..HELD_EVENTS_MAX {
+            assert!(peers.hold(&two, gossip(1)).is_ok());
+        }
+        assert!(peers.hold(&two, gossip(1)).is_err());
+        assert_eq!(peers.release(&two).len(), HELD_EVENTS_MAX);
+        assert!(peers.hold(&two, gossip(HELD_BYTES_MAX)).is_ok(), "what was released is free again");
+    }
+
+    #[test]
+    fn names_cannot_write_to_a_terminal() {
+        assert_eq!(readable("griotd/1\u{1b}[2J\n"), "griotd/1[2J");
+        assert_eq!(readable(&"x".repeat(1000)).len(), AGENT_CHARS_MAX);
+    }
+}

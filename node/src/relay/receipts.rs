@@ -1,0 +1,215 @@
+//! Custody receipts: "these are on my disk", for mailboxes whose recipients chose this node.
+//!
+//! Envelopes wait a moment for company, so that one signature covers a burst. Mailboxes are also *scanned* for held
+//! envelopes that have no receipt of this node: at start (a crash may have come between envelope and receipt), when a
+//! mailbox that holds mail is registered, and where more came at once than fits in memory.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use griot_protocol::{
+    Address, Body, MailboxKeys, Record, RecordId, RecordKind, Refusal, Timestamp, Unverified,
+    limits::{ITEMS_MAX, LIFE_SECONDS_MAX},
+};
+
+use crate::store::{Holding, Position};
+
+use super::{
+    Relay,
+    limits::{RECEIPT_DELAY_MS, RECEIPT_IDS_MAX, RECEIPT_SCAN_MAX, RECEIPTS_MAKING_MAX},
+    pending::{Origin, Saving},
+    turn::{Turn, Unreadable},
+    types::{Output, Ticket},
+};
+
+/// Envelopes of one mailbox that will share a receipt.
+#[derive(Debug, Default)]
+struct Gathering {
+    items: Vec<(RecordId, Timestamp)>,
+}
+
+/// What is owed.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    gathering: BTreeMap<Address, Gathering>,
+    /// When each gathering is due, in order.
+    due: VecDeque<(u64, Address)>,
+    /// Envelopes gathered, in the making, or in receipts on their way to the disk.
+    in_hand: BTreeSet<RecordId>,
+    making: BTreeMap<Ticket, Vec<RecordId>>,
+    /// Mailboxes to search, each from a position on.
+    scans: BTreeMap<Address, Position>,
+}
+
+impl Receipts {
+    fn gather(&mut self, address: Address, id: RecordId, expires_at: Timestamp, now_ms: u64) {
+        if self.in_hand.len() >= RECEIPT_IDS_MAX {
+            self.scan(address);
+            return;
+        }
+        if !self.in_hand.insert(id) {
+            return;
+        }
+        let gathering = self.gathering.entry(address).or_insert_with(|| {
+            self.due.push_back((now_ms.saturating_add(RECEIPT_DELAY_MS), address));
+            Gathering::default()
+        });
+        gathering.items.push((id, expires_at));
+        if gathering.items.len() == ITEMS_MAX {
+            self.due.retain(|(_, other)| *other != address);
+            self.due.push_front((now_ms, address));
+        }
+    }
+
+    /// Searches a mailbox for envelopes without a receipt, from its start.
+    pub(super) fn scan(&mut self, address: Address) {
+        self.scans.insert(address, Position::default());
+    }
+
+    /// The receipt with these items is durable, or has failed.
+    pub(super) fn settled(&mut self, items: &[RecordId]) {
+        for id in items {
+            self.in_hand.remove(id);
+        }
+    }
+}
+
+/// A receipt lives as long as the latest of its envelopes, as far as the rules allow.
+fn receipt_expiry(items: &[(RecordId, Timestamp)], stored_at: Timestamp) -> Timestamp {
+    let latest = items.iter().map(|(_, expires_at)| *expires_at).max().unwrap_or_default();
+    latest.clamp(stored_at.plus(1), stored_at.plus(LIFE_SECONDS_MAX))
+}
+
+impl Relay {
+    /// An envelope of a mailbox registered here is durable.
+    pub(super) fn owe_receipt(&mut self, turn: &Turn<'_>, address: Address, id: RecordId, expires_at: Timestamp) {
+        self.receipts.gather(address, id, expires_at, turn.mono_ms);
+    }
+
+    /// Has the receipts signed that are due.
+    pub(super) fn make_due_receipts(&mut self, turn: &mut Turn<'_>) {
+        while self.receipts.making.len() < RECEIPTS_MAKING_MAX {
+            match self.receipts.due.front() {
+                Some((due_ms, _)) if *due_ms <= turn.mono_ms => {}
+                _ => return,
+            }
+            let Some((_, address)) = self.receipts.due.pop_front() else { return };
+            let Some(gathering) = self.receipts.gathering.remove(&address) else { continue };
+            let ids: Vec<RecordId> = gathering.items.iter().map(|(id, _)| *id).collect();
+            if self.make_receipt(turn, &address, &gathering, &ids).is_none() {
+                self.receipts.settled(&ids);
+            }
+        }
+    }
+
+    /// Nothing where the mailbox is no longer registered, or no grant runs any more.
+    fn make_receipt(
+        &mut self,
+        turn: &mut Turn<'_>,
+        address: &Address,
+        gathering: &Gathering,
+        ids: &[RecordId],
+    ) -> Option<()> {
+        // The exact second of arrival helps nobody but an observer.
+        let stored_at = turn.wall.floor_minute();
+        let registrations = turn.store.registrations(address);
+        let registrations = turn.read(registrations).ok()?;
+        let best = registrations.into_iter().max_by_key(|row| row.grant.until)?;
+        if best.grant.until < turn.wall {
+            return None;
+        }
+        let ticket = self.ticket();
+        self.receipts.making.insert(ticket, ids.to_vec());
+        let keys: MailboxKeys = best.keys;
+        turn.emit(Output::MakeReceipt {
+            ticket,
+            keys,
+            grant: best.grant,
+            items: ids.to_vec(),
+            stored_at,
+            expires_at: receipt_expiry(&gathering.items, stored_at),
+        });
+        Some(())
+    }
+
+    /// A receipt was signed: it goes the way of any record, but for the signature check.
+    pub(super) fn receipt_made(&mut self, turn: &mut Turn<'_>, ticket: Ticket, result: Result<Record, Refusal>) {
+        let Some(items) = self.receipts.making.remove(&ticket) else { return };
+        match result {
+            Ok(record) if self.disk.takes(RecordKind::Custody, turn.mono_ms) => {
+                let origins = vec![Origin::Own];
+                self.save(turn, Saving { record, origins, late: Vec::new(), payer: None, receipt: false, load: None });
+            }
+            Ok(record) => {
+                self.receipts.settled(&items);
+                self.receipts.scan(record.address());
+            }
+            Err(refusal) => {
+                self.receipts.settled(&items);
+                turn.emit(Output::Warn(format!("a custody receipt could not be made: {refusal}")));
+            }
+        }
+    }
+
+    /// Searches some more of the mailboxes that may lack receipts.
+    pub(super) fn scan_for_receipts(&mut self, turn: &mut Turn<'_>) {
+        let mut left = RECEIPT_SCAN_MAX;
+        while left > 0 && self.receipts.in_hand.len() < RECEIPT_IDS_MAX {
+            let Some((address, after)) = self.receipts.scans.pop_first() else { return };
+            let page = turn.store.mailbox(&address, after, left);
+            let Ok(page) = turn.read(page) else {
+                self.receipts.scans.insert(address, after);
+                return;
+            };
+            // An empty mailbox costs a little too.
+            let is_last = page.len() < left;
+            left -= page.len().clamp(1, left);
+            for (position, id) in page {
+                if self.lacks_receipt(turn, &address, &id).unwrap_or(false)
+                    && let Ok(Some(row)) = turn.store.row(&id)
+                {
+                    self.owe_receipt(turn, address, id, row.expires_at);
+                }
+                if !is_last {
+                    self.receipts.scans.insert(address, position);
+                }
+            }
+        }
+    }
+
+    /// Whether a held envelope has no receipt of this node, and should have one.
+    fn lacks_receipt(&self, turn: &mut Turn<'_>, address: &Address, id: &RecordId) -> Result<bool, Unreadable> {
+        if self.receipts.in_hand.contains(id) || !self.registry.contains(address) {
+            return Ok(false);
+        }
+        let row = turn.store.row(id);
+        if turn.read(row)?.is_none_or(|row| row.holding != Holding::Held || row.expires_at <= turn.wall) {
+            return Ok(false);
+        }
+        let about = turn.store.about(id);
+        for about in turn.read(about)? {
+            let frame = turn.store.frame(&about);
+            let Some(frame) = turn.read(frame)? else { continue };
+            if let Ok(record) = Unverified::parse(frame)
+                && let Body::Custody(custody) = record.claimed().body()
+                && custody.node == self.config.node
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_lives_as_long_as_the_last_of_its_envelopes_within_the_rules() {
+        let at = Timestamp(1_800_000_000);
+        let id = RecordId([0; 32]);
+        assert_eq!(receipt_expiry(&[(id, at.plus(60)), (id, at.plus(90))], at), at.plus(90));
+        assert_eq!(receipt_expiry(&[(id, at.plus(LIFE_SECONDS_MAX + 60))], at), at.plus(LIFE_SECONDS_MAX));
+        assert_eq!(receipt_expiry(&[(id, at)], at), at.plus(1));
+    }
+}

@@ -1,0 +1,152 @@
+//! The writer: the one thread that changes the store.
+//!
+//! It takes whatever commits are waiting, makes them durable with one fdatasync, and reports them all (*group commit*):
+//! under load the cost of a sync is shared by everyone who waits for it, alone it is paid once. Between commits it
+//! expires and compacts, a bounded piece at a time.
+//!
+//! Its queue has no bound of its own: every job in it is an outstanding ticket of the relay, which bounds those, or the
+//! one expiry or maintenance that the driver has outstanding.
+
+use std::{sync::Arc, thread};
+
+use griot_protocol::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::{
+    relay::{Input, PersistError, Ticket},
+    store::{COMMIT_ENTRIES_MAX, Entry, Store, StoreError},
+};
+
+/// Commits that share one sync: with 64 clients in flight all of them, and never more than a few MiB of small records.
+const GROUP_COMMITS_MAX: usize = 256;
+
+/// Bytes of frames that share one sync, so that a group of large records stays within memory and within a segment.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Rows expired in one go: a few milliseconds of index work, so that commits do not wait longer.
+const EXPIRE_ROWS_MAX: usize = 512;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Make these durable.
+    Commit { ticket: Ticket, entries: Vec<Entry> },
+    /// Drop what expired before then, in small pieces between commits.
+    Expire { now: Timestamp },
+    /// Checkpoint and compact a little.
+    Maintain { now: Timestamp },
+}
+
+/// Starts the writer. It ends when the sender is dropped and all jobs are done.
+pub(crate) fn spawn(
+    store: Arc<dyn Store>,
+    done: UnboundedSender<Input>,
+) -> std::io::Result<(UnboundedSender<Job>, thread::JoinHandle<()>)> {
+    let (jobs, queue) = unbounded_channel();
+    let writer = Writer { store, queue, done, expiring: None };
+    let thread = thread::Builder::new().name("griot-writer".to_owned()).spawn(move || writer.run())?;
+    Ok((jobs, thread))
+}
+
+struct Writer {
+    store: Arc<dyn Store>,
+    queue: UnboundedReceiver<Job>,
+    done: UnboundedSender<Input>,
+    expiring: Option<Timestamp>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(first) = self.next() {
+            let mut group = Vec::new();
+            let mut entries = 0;
+            let mut bytes = 0;
+            let mut job = Some(first);
+            while let Some(taken) = job.take() {
+                match taken {
+                    Job::Commit { ticket, entries: batch } => {
+                        entries += batch.len();
+                        bytes += batch.iter().map(weight).sum::<usize>();
+                        group.push((ticket, batch));
+                    }
+                    Job::Expire { now } => self.expiring = Some(now),
+                    Job::Maintain { now } => self.maintain(now),
+                }
+                let full =
+                    group.len() >= GROUP_COMMITS_MAX || bytes >= GROUP_BYTES_MAX || entries >= COMMIT_ENTRIES_MAX;
+                if !full {
+                    job = self.queue.try_recv().ok();
+                }
+            }
+            if !group.is_empty() {
+                self.commit(group);
+            }
+        }
+    }
+
+    /// The next job; while none waits, expiry goes on in small pieces.
+    fn next(&mut self) -> Option<Job> {
+        while let Some(now) = self.expiring {
+            match self.queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(_) => self.expire_some(now),
+            }
+        }
+        self.queue.blocking_recv()
+    }
+
+    fn commit(&self, group: Vec<(Ticket, Vec<Entry>)>) {
+        let (tickets, batches): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        match self.store.commit_group(&batches) {
+            Ok(outcomes) => {
+                for (ticket, outcomes) in tickets.into_iter().zip(outcomes) {
+                    self.report(Input::Persisted { ticket, result: Ok(outcomes) });
+                }
+            }
+            Err(error) => {
+                let error = match error {
+                    StoreError::Full => PersistError::Full,
+                    other => PersistError::Failed(other.to_string()),
+                };
+                for ticket in tickets {
+                    self.report(Input::Persisted { ticket, result: Err(error.clone()) });
+                }
+            }
+        }
+    }
+
+    fn expire_some(&mut self, now: Timestamp) {
+        match self.store.expire(now, EXPIRE_ROWS_MAX) {
+            Ok(rows) => {
+                if rows < EXPIRE_ROWS_MAX {
+                    self.expiring = None;
+                }
+                if rows > 0 {
+                    self.report(Input::ExpiredRows(rows as u64));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "expiring failed; trying again at the next hour");
+                self.expiring = None;
+            }
+        }
+    }
+
+    fn maintain(&self, now: Timestamp) {
+        if let Err(error) = self.store.maintain(now) {
+            tracing::error!(%error, "checkpoint or compaction failed; trying again in a while");
+        }
+    }
+
+    /// The driver is gone only when the node shuts down; what was committed stays committed.
+    fn report(&self, input: Input) {
+        let _ = self.done.send(input);
+    }
+}
+
+fn weight(entry: &Entry) -> usize {
+    match entry {
+        Entry::Record(record) => record.frame().len(),
+        Entry::Local(_) => 0,
+    }
+}

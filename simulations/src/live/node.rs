@@ -1,0 +1,226 @@
+//! One real node.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use griot_protocol::api::{NodeInfo, PeerInfo};
+use tempfile::TempDir;
+
+use super::{LiveError, binaries, wait_for};
+
+/// How a node is started. Everything is on loopback, and nothing is discovered.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// Full multiaddrs to dial.
+    pub peers: Vec<String>,
+    /// The network's name; the standard one where there is none.
+    pub network: Option<String>,
+    /// More command line arguments.
+    pub args: Vec<String>,
+}
+
+/// A running `griotd` in a temporary data directory, killed when dropped.
+#[derive(Debug)]
+pub struct NodeProcess {
+    dir: TempDir,
+    options: NodeOptions,
+    child: Option<Child>,
+    listen: Vec<String>,
+}
+
+impl NodeProcess {
+    /// Starts a node on free ports and waits until it answers.
+    ///
+    /// # Errors
+    /// It could not be started, or did not answer in time; its log's end is in the message.
+    pub fn start(options: NodeOptions) -> Result<Self, LiveError> {
+        let dir = TempDir::with_prefix("griot-node-").map_err(LiveError::io("making a data directory"))?;
+        let mut node = Self { dir, options, child: None, listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()] };
+        node.launch()?;
+        // From now on it comes back at the same addresses, as a real server does.
+        let bare = |address: &String| address.split("/p2p/").next().unwrap_or_default().to_owned();
+        node.listen = node.info()?.listen.iter().map(bare).collect();
+        Ok(node)
+    }
+
+    /// Starts the node again after [`kill`](Self::kill).
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn launch(&mut self) -> Result<(), LiveError> {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .map_err(LiveError::io("opening the node's log"))?;
+        let mut command = Command::new(binaries::find("griotd")?);
+        command.arg("--data-dir").arg(self.data_dir()).args(["--no-discovery", "--api", "127.0.0.1:0"]);
+        for address in &self.listen {
+            command.args(["--listen", address]);
+        }
+        for peer in &self.options.peers {
+            command.args(["--peer", peer]);
+        }
+        if let Some(network) = &self.options.network {
+            command.args(["--network", network]);
+        }
+        command.args(&self.options.args).env_remove("RUST_LOG");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(LiveError::io("starting griotd"))?;
+        self.child = Some(child);
+        wait_for("griotd to answer", || self.info().ok().filter(|info| !info.listen.is_empty()))
+            .map(drop)
+            .map_err(|error| LiveError::Failed(format!("{error}\n{}", self.log_tail())))
+    }
+
+    /// Kills the node without warning (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks the node to stop (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// It did not stop in time, or with an error.
+    pub fn stop(&mut self) -> Result<(), LiveError> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let ended = wait_for("griotd to stop", || child.try_wait().ok().flatten());
+        let status = match ended {
+            Ok(status) => status,
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
+        if status.success() { Ok(()) } else { Err(LiveError::Failed(format!("griotd ended with {status}"))) }
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Errors
+    /// The node is not running.
+    pub fn resident_bytes(&self) -> Result<u64, LiveError> {
+        let pid = self.child.as_ref().map(Child::id).ok_or_else(|| LiveError::Failed("not running".to_owned()))?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(LiveError::io("reading /proc"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).ok_or_else(|| LiveError::Failed("no VmRSS in /proc".to_owned()))
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What `griot` takes as `--node`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("unix:{}", self.data_dir().join("api.sock").display())
+    }
+
+    /// Its full addresses, with `/p2p/…`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn addresses(&self) -> Result<Vec<String>, LiveError> {
+        Ok(self.info()?.listen)
+    }
+
+    /// `griotd status --json`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn info(&self) -> Result<NodeInfo, LiveError> {
+        let output = self.command(&["status", "--json"])?;
+        serde_json::from_str(&output).map_err(|error| LiveError::Failed(format!("status: {error}: {output}")))
+    }
+
+    /// `griotd peers --json`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn peers(&self) -> Result<Vec<PeerInfo>, LiveError> {
+        let output = self.command(&["peers", "--json"])?;
+        let parse = |line| serde_json::from_str(line).map_err(|error| LiveError::Failed(format!("peers: {error}")));
+        output.lines().map(parse).collect()
+    }
+
+    /// Runs `griotd --data-dir … ARGS` and gives its standard output.
+    ///
+    /// # Errors
+    /// It ended with an error, which is in the message.
+    pub fn command(&self, args: &[&str]) -> Result<String, LiveError> {
+        let output = Command::new(binaries::find("griotd")?)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(LiveError::io("running griotd"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(LiveError::Failed(format!("griotd {args:?} ended with {}: {}", output.status, text(&output.stderr))))
+        }
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// The folder that holds data directory and log, for searching.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Starts `count` nodes in a row: each dials only the one before it.
+///
+/// # Errors
+/// One of them did not start, or a link did not come up.
+pub fn row(count: usize, args: &[&str]) -> Result<Vec<NodeProcess>, LiveError> {
+    let mut nodes: Vec<NodeProcess> = Vec::new();
+    for _ in 0..count {
+        let peers = match nodes.last() {
+            Some(previous) => previous.addresses()?,
+            None => Vec::new(),
+        };
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        nodes.push(NodeProcess::start(NodeOptions { peers, args, ..NodeOptions::default() })?);
+    }
+    for (place, node) in nodes.iter().enumerate() {
+        let neighbours = usize::from(place > 0) + usize::from(place + 1 < count);
+        wait_for("the row to be linked", || node.info().ok().filter(|info| info.peers == neighbours as u64))?;
+    }
+    Ok(nodes)
+}

@@ -1,0 +1,22 @@
+//! `griot demo`: the story that a newcomer sees, from start to clean-up.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Stdio};
+
+use griot_simulations::live::binaries;
+
+#[test]
+fn the_demo_tells_its_story_and_leaves_nothing_behind() {
+    let temp = tempfile::tempdir().unwrap();
+    let output = Command::new(binaries::find("griot").unwrap())
+        .arg("demo")
+        .env("TMPDIR", temp.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let story = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(story.contains("killed") || story.contains("kill"), "{story}");
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "the demo cleans up");
+}

@@ -1,5 +1,7 @@
 //! The home client against nodes that answer well, badly, slowly, or not at all.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;

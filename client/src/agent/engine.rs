@@ -185,10 +185,10 @@ impl Shared {
         let homes = self.homes().map_err(|e| HomeError::Unreachable(e.to_string()))?;
         let home = homes.into_iter().find(|home| home.id == id).ok_or_else(unknown)?;
         let mut clients = lock(&self.clients);
-        if let Some((known, client)) = clients.get(&id) {
-            if *known == home {
-                return Ok(client.clone());
-            }
+        if let Some((known, client)) = clients.get(&id)
+            && *known == home
+        {
+            return Ok(client.clone());
         }
         let client = Arc::new(HomeClient::of(&home, self.patience)?);
         clients.insert(id, (home, client.clone()));

@@ -66,10 +66,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Reques
     // Nothing is done unasked: a command that only shows what is stored leaves the homes alone.
     let mut awake = false;
     loop {
-        if awake {
-            if let Err(error) = pump.gather() {
-                pump.round.broken = Some(error.to_string());
-            }
+        if awake && let Err(error) = pump.gather() {
+            pump.round.broken = Some(error.to_string());
         }
         if pump.is_idle() {
             pump.reply();
@@ -185,10 +183,11 @@ impl Pump {
 
     fn hear(&mut self, events: Vec<Event>) {
         for event in &events {
-            if let Event::Warning(text) = event {
-                if self.round.warnings.len() < WARNINGS_MAX && !self.round.warnings.contains(text) {
-                    self.round.warnings.push(text.clone());
-                }
+            if let Event::Warning(text) = event
+                && self.round.warnings.len() < WARNINGS_MAX
+                && !self.round.warnings.contains(text)
+            {
+                self.round.warnings.push(text.clone());
             }
         }
         self.shared.tell(events);

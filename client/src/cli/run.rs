@@ -134,10 +134,12 @@ fn prepare(command: Command) -> Result<Command, Failure> {
 /// `GRIOT_TOKEN` stands for `--token` where a home can have one.
 fn with_env_token(urls: &[String], access: &mut AccessArgs) {
     let wants_one = urls.iter().any(|url| !url.trim_start().starts_with("unix:"));
-    if let Some(token) = std::env::var("GRIOT_TOKEN").ok().filter(|token| !token.is_empty()) {
-        if access.tokens.is_empty() && wants_one {
-            access.tokens.push(token);
-        }
+    let token = std::env::var("GRIOT_TOKEN").ok().filter(|token| !token.is_empty());
+    if let Some(token) = token
+        && access.tokens.is_empty()
+        && wants_one
+    {
+        access.tokens.push(token);
     }
 }
 

@@ -52,7 +52,13 @@ impl Chaos {
         if self.waiting.is_empty() {
             return;
         }
-        let input = match self.waiting.remove(pick % self.waiting.len()) {
+        // Commits are made in the order in which they were asked for; everything else comes back as it likes.
+        let is_commit = |output: &Output| matches!(output, Output::Persist { .. });
+        let mut pick = pick % self.waiting.len();
+        if is_commit(&self.waiting[pick]) {
+            pick = self.waiting.iter().position(is_commit).unwrap_or(pick);
+        }
+        let input = match self.waiting.remove(pick) {
             Output::Verify { ticket, record } => Input::Verified { ticket, result: record.verify(&params(0).name) },
             Output::Persist { ticket, .. } if fails == 1 => {
                 Input::Persisted { ticket, result: Err(PersistError::Full) }
@@ -83,6 +89,21 @@ impl Chaos {
             1 => mailbox.receipt_by(&home(), &[&letter]),
             _ => letter,
         }
+    }
+
+    /// The relay's tables say what the store says.
+    fn check_usage(&self) -> Result<(), TestCaseError> {
+        let kept = self.store.outbox(None, 1000).unwrap();
+        let table: Vec<RecordId> = self.relay.outbox.ids().collect();
+        prop_assert_eq!(table, kept.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        for member in [MemberId::LOCAL, MemberId([1; 16]), MemberId([2; 16])] {
+            let paid = kept.iter().filter(|(_, payer)| *payer == member).count() as u64;
+            prop_assert_eq!(self.relay.outbox.usage(member).envelopes, paid);
+            let rows = self.store.all_registrations(None, 1000).unwrap();
+            let registered = rows.iter().filter(|row| row.member == member).count() as u64;
+            prop_assert_eq!(self.relay.registry.usage(member).mailboxes, registered);
+        }
+        Ok(())
     }
 
     fn call(&mut self) -> CallId {
@@ -180,6 +201,10 @@ proptest! {
         answered.sort_unstable();
         let asked: Vec<CallId> = (1..=chaos.asked).map(CallId).collect();
         prop_assert_eq!(answered, asked);
+        prop_assert!(chaos.relay.pending.is_idle(), "every place in a queue is given back");
+        prop_assert!(chaos.relay.batches.is_idle(), "every neighbour that waits goes on");
+        prop_assert!(chaos.relay.evicting.is_empty());
+        chaos.check_usage()?;
     }
 
     #[test]

@@ -44,6 +44,19 @@ fn a_direct_envelope_stays_until_it_is_acked() {
 }
 
 #[test]
+fn an_ack_that_came_first_leaves_nothing_in_the_outbox() {
+    for release in [true, false] {
+        let mut node = Node::new(1);
+        let mailbox = Mailbox::direct(1);
+        let letter = mailbox.envelope(1);
+        node.gossip(mailbox.ack(&[&letter], release).frame());
+        assert!(node.submit(&letter).is_ok());
+        assert_eq!(outbox_of(&node), 0, "release: {release}");
+        assert_eq!(node.holds(&letter), !release, "other devices may still want it");
+    }
+}
+
+#[test]
 fn submitting_what_came_by_gossip_takes_custody_of_it() {
     let mut node = Node::new(1);
     let letter = Mailbox::direct(1).envelope(1);

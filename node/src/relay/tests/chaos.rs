@@ -85,7 +85,9 @@ impl Chaos {
         let mailbox = &self.mailboxes[usize::from(pick) % self.mailboxes.len()];
         let letter = mailbox.envelope(pick / 16);
         match pick % 7 {
-            0 if mailbox.keys.kind == griot_protocol::MailboxKind::Direct => mailbox.ack(&[&letter], pick % 2 == 0),
+            0 if mailbox.keys.kind == griot_protocol::MailboxKind::Direct => {
+                mailbox.ack(&[&letter], pick.is_multiple_of(2))
+            }
             1 => mailbox.receipt_by(&home(), &[&letter]),
             _ => letter,
         }

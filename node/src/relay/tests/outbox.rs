@@ -4,7 +4,7 @@ use griot_protocol::{NodeId, NodeSecret, Shard};
 
 use super::harness::*;
 use crate::relay::{Config, Input, Output};
-use crate::store::{MemberId, Store};
+use crate::store::MemberId;
 
 fn config(bits: u8) -> Config {
     Config::new(params(bits), NodeId([0; 32]))

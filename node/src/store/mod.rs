@@ -12,6 +12,8 @@
 mod apply;
 mod compaction;
 mod disk;
+#[cfg(test)]
+mod faults;
 mod index;
 mod io;
 mod local;

@@ -1,5 +1,7 @@
 //! How many entries a second become durable, by how many batches share a sync; and what reading costs.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails may panic")]
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use griot_node::store::{DiskStore, Entry, Options, Position, Store};
 use griot_protocol::{

@@ -1,5 +1,7 @@
 //! What the disk store does about damage: torn writes, flipped bits, lost or broken indexes, and two owners.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod store_support;
 
 use std::{

@@ -13,5 +13,6 @@
 pub mod agent;
 pub mod cli;
 pub mod core;
+mod demo;
 pub mod home;
 pub mod store;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `griot`: see [`griot_client::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    griot_client::cli::main()
+}

@@ -213,7 +213,7 @@ impl BundleReader {
         self.start = 0;
         let room = READER_BYTES_MAX.saturating_sub(self.buffer.len());
         let taken = room.min(bytes.len());
-        self.buffer.extend(bytes.iter().take(taken));
+        self.buffer.extend_from_slice(&bytes[..taken]);
         taken
     }
 

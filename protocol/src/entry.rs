@@ -8,7 +8,7 @@
 //!   entries inside a frame. A reader that lost its way looks for the next marker.
 //! - The *place* is batch number × 2²⁰ + index in the batch: it grows along the log.
 //! - The two top bits of *len* delimit a **write**: what was written at once and made durable by one sync. The first
-//!   entry of a write carries [`FIRST`], the last one [`LAST`]. A write is taken whole or, where power failed in
+//!   entry of a write carries `FIRST`, the last one `LAST`. A write is taken whole or, where power failed in
 //!   the middle, not at all. The log begins a write only after the one before it was synced, so *any* good entry of a
 //!   later write proves that what is broken before it is damage and not an unfinished write.
 //! - A log is written in advance with zeros, so zeros where an entry would be are its end.

@@ -5,8 +5,8 @@
 //!
 //! | kind | says | signed by |
 //! |---|---|---|
-//! | [envelope](envelope) | "put these sealed bytes into that mailbox" | the mailbox's *deliver* key |
-//! | [ack](ack) | "these were collected" (and, with `release`, "drop them") | the mailbox's *collect* key |
+//! | [envelope] | "put these sealed bytes into that mailbox" | the mailbox's *deliver* key |
+//! | [ack] | "these were collected" (and, with `release`, "drop them") | the mailbox's *collect* key |
 //! | [custody receipt](custody) | "these are on my disk, and the recipient chose me" | a node's key |
 //!
 //! A [mailbox] is a one-way letter box whose address is a hash of its public keys. Any node can check, without

@@ -232,7 +232,8 @@ pub enum SyncResponse {
     Busy,
     /// Answers [`SyncRequest::Open`].
     Opened(Opened),
-    /// Answers [`SyncRequest::Reconcile`]: one message for each bucket asked about, in the same order.
+    /// Answers [`SyncRequest::Reconcile`] for the first buckets asked about, at least one, in the same order; the others
+    /// were too much work at once and may be asked about again.
     Reconciled {
         /// The messages.
         buckets: Vec<BucketMessage>,

@@ -1,5 +1,11 @@
 //! What must hold for all values: round trips, no meaning in a damaged frame, and no panic whatever the bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that finds what it does not expect should fail there"
+)]
+
 use bytes::Bytes;
 use griot_protocol::{
     AckItem, Address, BundleHeader, BundleItem, BundleReader, BundleWriter, CollectSecret, Cursor, DeliverSecret,

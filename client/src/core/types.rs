@@ -236,3 +236,72 @@ pub struct InviteInfo {
     /// Requests it brought.
     pub requests: u64,
 }
+
+/// How an invite is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InviteOptions {
+    /// Whether it takes one request only.
+    pub once: bool,
+    /// Days until it ends; [`INVITE_DAYS_DEFAULT`](super::limits::INVITE_DAYS_DEFAULT) where `None`.
+    pub expires_days: Option<u32>,
+}
+
+/// A new invite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// What the list says of it.
+    pub info: InviteInfo,
+    /// The link: `griot:…`. It is shown once and kept nowhere.
+    pub link: String,
+}
+
+/// What is known of a home.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomeStatus {
+    /// The node, once it was greeted.
+    pub node_id: Option<griot_protocol::NodeId>,
+    /// Its network.
+    pub network: Option<String>,
+    /// When it last answered, in this run.
+    pub answered_at: Option<Timestamp>,
+    /// Why it did not answer when it was last tried, in this run.
+    pub error: Option<String>,
+    /// Mailboxes registered there.
+    pub registered: u64,
+    /// Mailboxes that should be.
+    pub mailboxes: u64,
+}
+
+/// The account at a glance: `griot status --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// What the person calls themself.
+    pub name: String,
+    /// The network, once a home told.
+    pub network: Option<String>,
+    /// How many homes there are.
+    pub homes: u64,
+    /// Connected contacts.
+    pub contacts: u64,
+    /// Requests that wait for an answer.
+    pub requests: u64,
+    /// Messages that no home has accepted yet.
+    pub queued: u64,
+    /// Messages accepted and not yet delivered.
+    pub undelivered: u64,
+    /// Received envelopes that could not be read.
+    pub unreadable: u64,
+}
+
+/// Sixty digits that two people compare; the same on both sides, and different where somebody sits between them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SafetyNumber {
+    /// Twelve groups of five digits.
+    pub groups: Vec<String>,
+}
+
+impl std::fmt::Display for SafetyNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.groups.join(" "))
+    }
+}

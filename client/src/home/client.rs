@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use griot_protocol::{
-    Address, Cursor, Nonce, RecordId,
+    Address, Cursor, NodeId, Nonce, RecordId,
     api::{Accepted, NodeInfo, RecordStatus, Registered, Registration, Unregistration},
 };
 
@@ -31,7 +31,7 @@ const NONCE_MARGIN: Duration = Duration::from_secs(5);
 pub struct HomeClient {
     target: Arc<Target>,
     idle: Mutex<Vec<Connection>>,
-    nonces: Mutex<Vec<(Nonce, Instant)>>,
+    nonces: Mutex<Vec<(NodeId, Nonce, Instant)>>,
 }
 
 impl HomeClient {
@@ -66,11 +66,11 @@ impl HomeClient {
         result
     }
 
-    /// A nonce for one proof to this home.
+    /// A nonce for one proof to this home, and the node that gave it.
     ///
     /// # Errors
     /// [`HomeError`].
-    pub async fn nonce(&self) -> Result<Nonce, HomeError> {
+    pub async fn nonce(&self) -> Result<(NodeId, Nonce), HomeError> {
         if let Some(nonce) = self.kept_nonce() {
             return Ok(nonce);
         }
@@ -83,15 +83,16 @@ impl HomeClient {
         let until = Instant::now() + valid;
         let mut fresh = nonces.nonces.into_iter();
         let first = fresh.next().ok_or_else(|| HomeError::NotANode("it gave no nonces".to_owned()))?;
-        lock(&self.nonces).extend(fresh.take(64).map(|nonce| (nonce, until)));
-        Ok(first)
+        let node = nonces.node_id;
+        lock(&self.nonces).extend(fresh.take(64).map(|nonce| (node, nonce, until)));
+        Ok((node, first))
     }
 
-    fn kept_nonce(&self) -> Option<Nonce> {
+    fn kept_nonce(&self) -> Option<(NodeId, Nonce)> {
         let now = Instant::now();
         let mut kept = lock(&self.nonces);
-        kept.retain(|(_, until)| *until > now);
-        kept.pop().map(|(nonce, _)| nonce)
+        kept.retain(|(_, _, until)| *until > now);
+        kept.pop().map(|(node, nonce, _)| (node, nonce))
     }
 
     /// Forgets the kept nonces: a home that was started again does not know them.

@@ -3,6 +3,16 @@
 //! Two implementations: sled on disk, encrypted row by row, and memory (for the simulator and the tests, where it
 //! can "crash" before or after any commit).
 
+mod memory;
+mod sealed;
+mod vault;
+
+use std::ops::Bound;
+
+pub use memory::{Crash, MemoryStore};
+pub use sealed::SledStore;
+pub use vault::StoreKey;
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -56,4 +66,13 @@ pub trait Store: Send {
     /// # Errors
     /// The disk failed: the changes may or may not be there after a restart, but never some of them.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+}
+
+/// The range of keys that a scan looks at: from `prefix` on, or behind `after` where that is later.
+fn from<'a>(prefix: &'a [u8], after: Option<&'a [u8]>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    let start = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    (start, Bound::Unbounded)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     time::Duration,
 };
 
@@ -114,15 +114,16 @@ fn listen_on(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> io::Result<()
     probe(address)?;
     match swarm.listen_on(address.clone()) {
         Ok(_) => Ok(()),
-        Err(TransportError::Other(error)) => Err(innermost(error)),
+        Err(TransportError::Other(error)) => Err(error),
         Err(TransportError::MultiaddrNotSupported(_)) => {
             Err(io::Error::new(io::ErrorKind::Unsupported, "no transport of this node listens on such an address"))
         }
     }
 }
 
-/// libp2p binds TCP listeners with `SO_REUSEPORT`, so a second node of the same user would quietly share the port, and
-/// every other connection would reach the wrong one. A bind without that option tells.
+/// Binds once on trial, for two reasons. libp2p binds TCP listeners with `SO_REUSEPORT`, so a second node of the same user
+/// would quietly share the port, and every other connection would reach the wrong one. And it wraps the system's answer
+/// so deep that no cure can be chosen by it.
 ///
 /// `::` is left out: std would bind it for IPv4 too, and find our own listener there.
 fn probe(address: &Multiaddr) -> io::Result<()> {
@@ -133,24 +134,8 @@ fn probe(address: &Multiaddr) -> io::Result<()> {
         _ => return Ok(()),
     };
     match parts.next() {
-        Some(Protocol::Tcp(port)) if port != 0 => TcpListener::bind(SocketAddr::new(ip, port)).map(drop),
+        Some(Protocol::Tcp(port)) => TcpListener::bind(SocketAddr::new(ip, port)).map(drop),
+        Some(Protocol::Udp(port)) => UdpSocket::bind(SocketAddr::new(ip, port)).map(drop),
         _ => Ok(()),
     }
-}
-
-/// libp2p wraps the system's answer several times; the kind, by which a cure is chosen, is inside.
-fn innermost(error: io::Error) -> io::Error {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    let mut kind = error.kind();
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            kind = io.kind();
-            if let Some(wrapped) = io.get_ref() {
-                source = Some(wrapped);
-                continue;
-            }
-        }
-        source = inner.source();
-    }
-    if kind == error.kind() { error } else { io::Error::new(kind, error) }
 }

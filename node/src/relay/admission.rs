@@ -181,7 +181,8 @@ impl Relay {
                 turn.count(Tally::GossipDuplicate);
                 turn.emit(Output::Judge { peer, message, verdict: Verdict::Ignore });
             }
-            Origin::Sync { .. } | Origin::Own => {}
+            Origin::Sync { batch, .. } => self.one_done(batch),
+            Origin::Own => {}
         }
     }
 
@@ -251,14 +252,18 @@ impl Relay {
                 let verdict = if no.is_blameless() { Verdict::Ignore } else { Verdict::Reject };
                 turn.emit(Output::Judge { peer, message, verdict });
             }
-            Origin::Sync { peer } if !no.is_blameless() => {
+            Origin::Sync { peer, batch } => {
+                self.one_done(batch);
+                if no.is_blameless() {
+                    return;
+                }
                 let strikes = self.strikes.entry(peer).or_default();
                 *strikes += 1;
                 if *strikes == STRIKES_MAX {
                     turn.emit(Output::Disconnect { peer, reason: "it keeps sending invalid records" });
                 }
             }
-            Origin::Sync { .. } | Origin::Own => {}
+            Origin::Own => {}
         }
     }
 

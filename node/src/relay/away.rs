@@ -23,8 +23,8 @@ use super::{
         ERRAND_TIMEOUT_MS, ERRANDS_MAX, FIND_CARRIERS_EVERY_MS, HAND_OVER_TO, OFFER_PEERS, OFFERS_WAITING_MAX,
         PARCELS_MAX,
     },
+    neighbours::Then,
     outbox::Away,
-    pending::Origin,
     turn::Turn,
     types::{ExchangeId, Output, Tally},
 };
@@ -44,6 +44,8 @@ enum Errand {
     About(Vec<RecordId>),
     /// Something that gossip did not take.
     Offer,
+    /// Bodies that there was no room for before.
+    Reclaim,
 }
 
 #[derive(Debug)]
@@ -217,15 +219,15 @@ impl Relay {
         turn.emit(Output::Ask { peer, exchange, request: request.clone() });
     }
 
-    /// An answer to a request of the relay's own; says whether it was one.
+    /// An answer to a request of the relay's own.
     pub(super) fn errand_answered(
         &mut self,
         turn: &mut Turn<'_>,
         peer: NodeId,
         exchange: ExchangeId,
         response: Option<&Bytes>,
-    ) -> bool {
-        let Some((_, errand)) = self.dispatch.errands.remove(&exchange) else { return false };
+    ) {
+        let Some((_, errand)) = self.dispatch.errands.remove(&exchange) else { return };
         let response = response.and_then(|bytes| {
             turn.count(Tally::SyncBytesIn(bytes.len() as u64));
             SyncResponse::decode(bytes).ok()
@@ -234,18 +236,18 @@ impl Relay {
             (Errand::HandOver(ids), Some(SyncResponse::Pushed { taken })) => self.handed_over(&ids, taken),
             (Errand::About(ids), Some(SyncResponse::News { frames, unknown })) => {
                 let asked: BTreeSet<RecordId> = ids.into_iter().collect();
-                for frame in frames {
-                    self.admit(turn, Origin::Sync { peer }, frame.0);
-                }
+                self.admit_batch(turn, peer, frames.into_iter().map(|frame| frame.0).collect(), Then::Nothing);
                 for id in unknown.iter().filter(|id| asked.contains(*id)) {
                     if let Some(away) = self.outbox.get(id).and_then(|item| item.away) {
                         self.outbox.set_away(id, Some(Away { handed: 0, ..away }));
                     }
                 }
             }
+            (Errand::Reclaim, Some(SyncResponse::Frames { frames, .. })) => {
+                self.admit_batch(turn, peer, frames.into_iter().map(|frame| frame.0).collect(), Then::Nothing);
+            }
             _ => {}
         }
-        true
     }
 
     fn handed_over(&mut self, ids: &[RecordId], taken: u32) {
@@ -283,6 +285,14 @@ impl Relay {
                 self.send(turn, *peer, &request, Errand::Offer);
             }
         }
+    }
+
+    /// Asks some neighbour for bodies that there was no room for before.
+    pub(super) fn fetch(&mut self, turn: &mut Turn<'_>, ids: Vec<RecordId>) {
+        let peers: Vec<NodeId> = self.peers.iter().copied().collect();
+        let Some(peer) = peers.choose(&mut self.rng).copied() else { return };
+        let request = SyncRequest::Fetch { ids }.encode();
+        self.send(turn, peer, &request, Errand::Reclaim);
     }
 
     /// Forgets errands whose answers never came, and parcels that nobody needs any more.

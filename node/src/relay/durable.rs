@@ -86,6 +86,7 @@ impl Relay {
                         refuse(*call);
                     }
                 }
+                self.all_done(&saving.origins);
                 if saving.payer.is_some() {
                     self.outbox.remove(&saving.record.id());
                 }
@@ -128,7 +129,8 @@ impl Relay {
         }
         let id = saving.record.id();
         let is_new = matches!(outcome, Some(Outcome::Inserted(_)));
-        if saving.payer.is_some() && !is_new {
+        // An ack may have come before it: the store then keeps no custody of it for the submitter.
+        if saving.payer.is_some() {
             self.check_outbox(turn, &[id]);
         }
         for origin in &saving.origins {
@@ -146,6 +148,10 @@ impl Relay {
             Some(Outcome::Buried) => turn.emit(Output::News { id }),
             Some(Outcome::Present) | None => {}
         }
+        if is_new && saving.origins.iter().all(|origin| origin.way() == Way::Sync) {
+            self.note_news(&saving.origins, saving.record.address().shard(self.config.params.bits));
+        }
+        self.all_done(&saving.origins);
         if saving.origins.contains(&Origin::Own) {
             self.receipts.settled(&named(saving.record.body()));
         }

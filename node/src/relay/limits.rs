@@ -60,8 +60,8 @@ impl Limits {
     pub const LOCAL_OUTBOX_BYTES: u64 = 8 * 1024 * MIB;
     /// No person writes faster; a bot that does uses the Unix socket.
     pub const MEMBER_RATE: Rate = Rate { per_second: 50, burst: 1000 };
-    /// A tenth of what one core can verify, so that one peer cannot take it all; what is ignored comes by sync.
-    pub const PEER_RATE: Rate = Rate { per_second: 2000, burst: 20_000 };
+    /// A quarter of what one core can verify, so that one peer cannot take it all; what is ignored comes by sync.
+    pub const PEER_RATE: Rate = Rate { per_second: 5000, burst: 50_000 };
     /// Small beside any disk of today, large beside a community's month of text.
     pub const BEST_EFFORT_BYTES: u64 = 4 * 1024 * MIB;
 }
@@ -94,6 +94,9 @@ pub(super) const IN_FLIGHT_RECORDS_MAX: usize = 4096;
 
 /// The same for gossip, which members' submissions queue behind in the signature checker.
 pub(super) const IN_FLIGHT_GOSSIP_MAX: usize = 1024;
+
+/// The same for sync, whose neighbours hand over frames by the MiB and wait until these are dealt with.
+pub(super) const IN_FLIGHT_SYNC_MAX: usize = 16_384;
 
 /// Their bytes, for each way.
 pub(super) const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -155,6 +158,18 @@ pub(super) const PEERS_REMEMBERED_MAX: usize = 4096;
 /// Records received by sync or import that are announced by gossip, per second: beyond that sync carries them on,
 /// because a healed partition must not become a gossip storm.
 pub(super) const RELAYED_RATE: Rate = Rate { per_second: 200, burst: 1000 };
+
+/// Batches of frames from neighbours that may be under way; sync keeps each at 1 MiB.
+pub(super) const BATCHES_MAX: usize = 256;
+
+/// How often ids without bodies are looked through, once there is room again.
+pub(super) const RECLAIM_EVERY_MS: u64 = 10_000;
+
+/// Rows looked at in one such round.
+pub(super) const RECLAIM_SCAN_MAX: usize = 1024;
+
+/// Bodies asked for in one such round.
+pub(super) const RECLAIM_IDS_MAX: usize = 64;
 
 /// Neighbours to which a publication that gossip did not take is offered at once.
 pub(super) const OFFER_PEERS: usize = 3;

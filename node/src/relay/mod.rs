@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Beside it: who may use how much ([`Limits`], `registry.rs`, `outbox.rs`, `rates.rs`), which shards are carried
-//! (`carriage.rs`), what time it is (`clock.rs`), whether the disk takes anything (`disk.rs`), and what time brings
+//! (`carriage.rs`), how neighbours are compared with ([`sync`], driven by `neighbours.rs`), what time it is (`clock.rs`), whether the disk takes anything (`disk.rs`), and what time brings
 //! (`upkeep.rs`).
 
 mod admission;
@@ -31,12 +31,15 @@ mod disk;
 mod durable;
 mod limits;
 mod members;
+mod neighbours;
 mod outbox;
 mod pending;
 mod rate;
 mod rates;
 mod receipts;
+mod reclaim;
 mod registry;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -82,6 +85,9 @@ pub struct Relay {
     /// Envelopes whose eviction is under way.
     evicting: BTreeSet<RecordId>,
     postage_bits_now: u8,
+    sync: sync::Sync,
+    batches: neighbours::Batches,
+    reclaim: reclaim::Reclaim,
 }
 
 impl Relay {
@@ -109,6 +115,12 @@ impl Relay {
             strikes: BTreeMap::new(),
             evicting: BTreeSet::new(),
             postage_bits_now: config.params.postage_bits,
+            sync: sync::Sync::new(
+                sync::SyncConfig { params: config.params.clone(), node: config.node },
+                seed.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
+            ),
+            batches: neighbours::Batches::default(),
+            reclaim: reclaim::Reclaim::default(),
             config,
         }
     }
@@ -116,9 +128,10 @@ impl Relay {
     /// Takes an input and says what to do.
     pub fn handle(&mut self, now: Now, input: Input, store: &dyn Store) -> Vec<Output> {
         self.clock.observe(now);
-        let mut turn = Turn::new(self.clock.judged(now), now.mono_ms, store);
+        let mut turn = Turn::new(now, self.clock.judged(now), store);
         self.take(&mut turn, input);
         self.keep_up(&mut turn);
+        self.finish_batches(&mut turn);
         self.finish(turn)
     }
 
@@ -147,10 +160,8 @@ impl Relay {
             Input::RevokeMember { call, member } => self.revoke_member(turn, call, member),
             Input::PeerUp { peer } => self.peer_up(turn, peer),
             Input::PeerDown { peer } => self.peer_down(peer),
-            Input::Asked { .. } => {}
-            Input::Answered { peer, exchange, response } => {
-                self.errand_answered(turn, peer, exchange, response.as_ref());
-            }
+            Input::Asked { peer, inbound, request } => self.asked(turn, peer, inbound, &request),
+            Input::Answered { peer, exchange, response } => self.answered(turn, peer, exchange, response.as_ref()),
             Input::Carriers { shard, peers } => self.carriers_found(turn, shard, peers),
             Input::Unheard { id } => self.unheard(turn, id),
             Input::Verified { ticket, result } => self.verified(turn, ticket, result),
@@ -163,11 +174,13 @@ impl Relay {
 
     fn peer_up(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         self.peers.insert(peer);
+        self.sync.peer_up(turn.now(), peer);
         self.offer_to(turn, &[peer]);
     }
 
     fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
+        self.sync.peer_down(peer);
         self.strikes.remove(&peer);
         self.clock.peer_down(&peer);
     }
@@ -177,7 +190,7 @@ impl Relay {
         for id in self.outbox.away_in(shard) {
             self.outbox.set_away(&id, None);
         }
-        turn.emit(Output::Carry { shards: self.carriage.shards() });
+        self.emit_carry(turn);
     }
 
     /// This node has stopped to carry some shards: its outbox there needs carriers.
@@ -185,7 +198,13 @@ impl Relay {
         for id in self.outbox.ids().collect::<Vec<_>>() {
             self.follow_shard(turn, &id);
         }
-        turn.emit(Output::Carry { shards: self.carriage.shards() });
+        self.emit_carry(turn);
+    }
+
+    fn emit_carry(&mut self, turn: &mut Turn<'_>) {
+        let shards = self.carriage.shards();
+        self.sync.set_carried(turn.now(), &shards.iter().copied().collect());
+        turn.emit(Output::Carry { shards });
     }
 
     fn ticket(&mut self) -> Ticket {

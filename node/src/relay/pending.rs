@@ -11,7 +11,7 @@ use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, limits::SIGNATURE_BY
 use crate::store::MemberId;
 
 use super::{
-    limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_GOSSIP_MAX, IN_FLIGHT_RECORDS_MAX},
+    limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_GOSSIP_MAX, IN_FLIGHT_RECORDS_MAX, IN_FLIGHT_SYNC_MAX},
     types::{CallId, GossipId, Ticket},
 };
 
@@ -38,6 +38,10 @@ impl Way {
     }
 }
 
+/// Names a batch of frames that a neighbour handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct BatchId(pub u64);
+
 /// Who handed a record over, and how they are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -52,8 +56,10 @@ pub(super) enum Origin {
         peer: NodeId,
         message: GossipId,
     },
+    /// Part of a batch, which is done when all its frames are durable or refused.
     Sync {
         peer: NodeId,
+        batch: BatchId,
     },
     /// A receipt that this node signed.
     Own,
@@ -179,7 +185,11 @@ impl Pending {
     /// Takes a place in the queue of `way`, if one is free.
     pub(super) fn enter(&mut self, way: Way, bytes: usize) -> Option<Load> {
         let in_flight = self.in_flight.entry(way).or_default();
-        let records_max = if way == Way::Gossip { IN_FLIGHT_GOSSIP_MAX } else { IN_FLIGHT_RECORDS_MAX };
+        let records_max = match way {
+            Way::Gossip => IN_FLIGHT_GOSSIP_MAX,
+            Way::Sync => IN_FLIGHT_SYNC_MAX,
+            Way::Api | Way::Import | Way::Own => IN_FLIGHT_RECORDS_MAX,
+        };
         if in_flight.records >= records_max || in_flight.bytes.saturating_add(bytes) > IN_FLIGHT_BYTES_MAX {
             return None;
         }
@@ -230,6 +240,14 @@ impl Pending {
             Some(Commit::Save(saving)) => Some(saving),
             _ => None,
         }
+    }
+
+    /// Whether nothing is under way and every place was given back.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let is_free = |in_flight: &InFlight| in_flight.records == 0 && in_flight.bytes == 0;
+        let is_empty = self.verifying.is_empty() && self.by_key.is_empty() && self.commits.is_empty();
+        is_empty && self.saving.is_empty() && self.local_commits == 0 && self.in_flight.values().all(is_free)
     }
 
     /// Whether there is room for one more local commit.

@@ -4,10 +4,12 @@ use griot_protocol::Timestamp;
 
 use crate::store::{Store, StoreError};
 
-use super::types::{Output, Tally};
+use super::types::{Now, Output, Tally};
 
 /// What every decision has at hand.
 pub(super) struct Turn<'a> {
+    /// The machine's own clock.
+    pub machine: Now,
     /// The time by which records are judged.
     pub wall: Timestamp,
     /// The time by which timers run.
@@ -25,8 +27,13 @@ pub(super) struct Turn<'a> {
 pub(super) struct Unreadable;
 
 impl<'a> Turn<'a> {
-    pub(super) fn new(wall: Timestamp, mono_ms: u64, store: &'a dyn Store) -> Self {
-        Self { wall, mono_ms, store, out: Vec::new(), store_error: None }
+    pub(super) fn new(machine: Now, wall: Timestamp, store: &'a dyn Store) -> Self {
+        Self { machine, wall, mono_ms: machine.mono_ms, store, out: Vec::new(), store_error: None }
+    }
+
+    /// Both clocks, the wall's as records are judged.
+    pub(super) const fn now(&self) -> Now {
+        Now { wall: self.wall, mono_ms: self.mono_ms }
     }
 
     pub(super) fn emit(&mut self, output: Output) {

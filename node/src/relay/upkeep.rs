@@ -39,8 +39,8 @@ impl Relay {
         self.clock.observe(now);
         self.load_registrations(store)?;
         self.load_outbox(now, store)?;
-        let mut turn = Turn::new(self.clock.judged(now), now.mono_ms, store);
-        turn.emit(Output::Carry { shards: self.carriage.shards() });
+        let mut turn = Turn::new(now, self.clock.judged(now), store);
+        self.emit_carry(&mut turn);
         if !self.clock.is_settled() {
             turn.emit(Output::Warn(
                 "the clock has moved by more than a day since the node last ran: nothing is deleted as expired until a \
@@ -100,6 +100,8 @@ impl Relay {
         if turn.mono_ms >= self.upkeep.next_dispatch_ms {
             self.upkeep.next_dispatch_ms = turn.mono_ms.saturating_add(DISPATCH_EVERY_MS);
             self.dispatch_due(turn);
+            let outputs = self.sync.tick(turn.now(), turn.store);
+            self.carry_out(turn, outputs);
         }
     }
 
@@ -122,6 +124,7 @@ impl Relay {
         }
         self.note_postage(turn);
         self.evict(turn);
+        self.reclaim(turn);
         self.expire_errands(turn.wall, turn.mono_ms);
     }
 

@@ -3,16 +3,32 @@
 //! A store takes *entries*, in batches, and answers only when they are on disk ([`Store::commit`]). Everything else is
 //! reading. Two implementations must give the same answers to the same calls, and a property test holds them to it:
 //!
-//! - `disk`: the record log, which is the authority, and a sled index that can always be rebuilt from it;
-//! - `memory`: the model. It serves the simulator, with a simulated fsync, and is the oracle of the tests.
+//! - [`DiskStore`]: the record log, which is the authority, and a sled index that can always be rebuilt from it;
+//! - [`MemoryStore`]: the model. It serves the simulator, with a simulated fsync, and is the oracle of the tests.
 //!
 //! What an entry does to the index is a function of the index and the entry alone, so that replaying a log gives the
 //! same index, and applying an entry twice does no harm.
 
+mod apply;
+mod compaction;
+mod disk;
+#[cfg(test)]
+mod faults;
+mod index;
+mod io;
+mod local;
+mod log;
 mod memory;
 mod model;
+mod opening;
+mod recovery;
+mod tables;
+mod verify;
 
+pub use disk::{DiskStore, OpenReport, Options};
+pub use log::Observer;
 pub use memory::MemoryStore;
+pub use verify::VerifyReport;
 
 use bytes::Bytes;
 use griot_protocol::{Address, Grant, Hour, MailboxKeys, Record, RecordId, RecordKind, Shard, ShardBits, Timestamp};
@@ -273,6 +289,13 @@ pub const PEER_ADDRESSES_MAX: usize = 8;
 /// Peers kept: enough to find a network again after years, few enough to dial in turn.
 pub const REMEMBERED_PEERS_MAX: usize = 256;
 
+/// A member's label: a line on a screen, and far from the 4 KiB from where sled writes a value to a file of its own.
+pub const LABEL_BYTES_MAX: usize = 256;
+
+/// A remembered peer's id or address as text: the longest useful multiaddr is a relayed QUIC one of about 200 bytes.
+/// What is longer is not remembered.
+pub const PEER_TEXT_BYTES_MAX: usize = 300;
+
 /// Entries in one commit: bounds the memory of a batch to 256 × 68 KiB, and positions to 20 bits within one.
 pub const COMMIT_ENTRIES_MAX: usize = 1024;
 
@@ -299,6 +322,9 @@ pub enum StoreError {
     /// More entries than one commit may have.
     #[error("a commit has at most {COMMIT_ENTRIES_MAX} entries")]
     BatchTooLarge,
+    /// A member's label that is too long.
+    #[error("a member's label has at most {LABEL_BYTES_MAX} bytes")]
+    LabelTooLong,
     /// The disk is full (or below the configured reserve).
     #[error("the disk is full: free space, or lower the node's byte budget")]
     Full,

@@ -104,6 +104,10 @@ impl Task {
             if let Some(peer) = self.peers.get_mut(peer) {
                 peer.connections.remove(&connection);
             }
+            // One of several broke: most likely the peer was killed and has come back before the old connection was
+            // found dead. gossipsub tells subscriptions on the first connection only, so the newborn knows none of
+            // ours. Only parting altogether and meeting again sets both sides right; both dial again at once.
+            let _ = self.swarm.disconnect_peer_id(*peer);
             return;
         }
         let now = self.now_ms();

@@ -1,1 +1,9 @@
-//! Stories.
+//! The protocol's stories, told to a relay in virtual time.
+
+mod admission;
+mod chaos;
+mod custody;
+mod harness;
+mod neighbours;
+mod outbox;
+mod receipts;

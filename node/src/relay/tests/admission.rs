@@ -1,0 +1,241 @@
+//! What gets in, who is answered when, and what is held against whom.
+
+use griot_protocol::{Refusal, Timestamp};
+
+use super::harness::*;
+use crate::relay::{CallError, Config, Input, Limits, Output, Rate, Tally, Verdict};
+use crate::store::MemberId;
+
+#[test]
+fn a_submission_is_answered_only_after_it_is_durable() {
+    let mut node = Node::new(1);
+    node.disk = Disk::Holds;
+    let letter = Mailbox::direct(1).envelope(1);
+    let call = node.begin_submit(ANA, letter.frame());
+    let second = node.begin_submit(BEN, letter.frame());
+    node.wait_ms(1000);
+    assert_eq!(node.answer(call), None);
+    assert_eq!(node.answer(second), None, "a copy waits for the same commit");
+    assert!(node.published().is_empty(), "nothing is announced before it is held");
+    node.release();
+    assert_eq!(node.answer(call), Some(accepted(&letter)));
+    assert_eq!(node.answer(second), Some(duplicate(&letter)));
+    assert_eq!(node.published().len(), 1);
+    assert!(node.holds(&letter));
+}
+
+#[test]
+fn a_second_submission_of_what_is_held_is_a_duplicate() {
+    let mut node = Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    assert_eq!(node.submit(&letter), accepted(&letter));
+    assert_eq!(node.submit(&letter), duplicate(&letter));
+    assert_eq!(node.verified, 1);
+    assert_eq!(node.published().len(), 1);
+}
+
+#[test]
+fn a_bad_signature_does_not_block_the_good_copy() {
+    let mut node = Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    assert_eq!(node.gossip(&forged(&letter)), Some(Verdict::Reject));
+    assert_eq!(node.counted(Tally::Refused("signature", "gossip")), 1);
+    assert_eq!(node.gossip(letter.frame()), Some(Verdict::Accept));
+    assert!(node.holds(&letter));
+}
+
+#[test]
+fn a_bad_copy_that_is_still_being_checked_does_not_block_the_good_one() {
+    let mut node = Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    let (now, call) = (node.now, node.call());
+    let submit = |frame| Input::Submit { call, member: ANA, frame };
+    let first = node.relay.handle(
+        now,
+        Input::Gossiped { peer: node.id(), message: crate::relay::GossipId(9), frame: forged(&letter) },
+        &node.store,
+    );
+    let second = node.relay.handle(now, submit(letter.frame().clone()), &node.store);
+    let is_verify = |output: &Output| matches!(output, Output::Verify { .. });
+    assert!(first.iter().any(is_verify) && second.iter().any(is_verify), "both are checked");
+}
+
+#[test]
+fn the_same_frame_is_checked_once() {
+    let node = &mut Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    let gossip = |n| Input::Gossiped {
+        peer: griot_protocol::NodeId([n; 32]),
+        message: crate::relay::GossipId(u64::from(n)),
+        frame: letter.frame().clone(),
+    };
+    let outputs = node.relay.handle(node.now, gossip(1), &node.store);
+    assert!(node.relay.handle(node.now, gossip(2), &node.store).is_empty());
+    let [Output::Verify { ticket, record }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    let result = record.clone().verify(&params(0).name);
+    node.feed(Input::Verified { ticket: *ticket, result });
+    for n in [1, 2] {
+        assert_eq!(node.verdict(crate::relay::GossipId(n)), Some(Verdict::Accept), "both hear of it");
+    }
+}
+
+#[test]
+fn unknown_kinds_are_ignored_never_punished() {
+    let mut node = Node::new(1);
+    let mut frame = Mailbox::direct(1).envelope(1).frame().to_vec();
+    frame[0] = 77;
+    assert_eq!(node.gossip(&frame.clone().into()), Some(Verdict::Ignore));
+    frame[0] = 1;
+    frame[1] = 9;
+    assert_eq!(node.gossip(&frame.into()), Some(Verdict::Ignore));
+    assert_eq!(node.counted(Tally::Refused("unknown-kind", "gossip")), 1);
+    assert_eq!(node.counted(Tally::Refused("unknown-version", "gossip")), 1);
+}
+
+#[test]
+fn malformed_records_are_rejected_and_members_are_told_why() {
+    let mut node = Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    let cut = letter.frame().slice(..letter.frame().len() - 1);
+    assert_eq!(node.gossip(&cut), Some(Verdict::Reject));
+    let call = node.begin_submit(ANA, &cut);
+    assert_eq!(node.answer(call), Some(Err(CallError::Refused(Refusal::Truncated))));
+}
+
+#[test]
+fn wrong_times_are_nobodys_fault_and_may_come_right() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let early = mailbox.envelope_at(1, POSTAGE, DAWN.plus(700), DAWN.plus(7200));
+    assert_eq!(node.gossip(early.frame()), Some(Verdict::Ignore));
+    assert_eq!(node.counted(Tally::Refused("future", "gossip")), 1);
+    node.wait_ms(200_000);
+    assert_eq!(node.gossip(early.frame()), Some(Verdict::Accept));
+    let late = mailbox.envelope_at(2, POSTAGE, DAWN.minus(7200), DAWN.minus(1));
+    assert_eq!(node.submit(&late), Err(CallError::Refused(Refusal::Expired)));
+    assert_eq!(node.gossip(late.frame()), Some(Verdict::Ignore));
+}
+
+#[test]
+fn postage_must_be_paid() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let unpaid = (0..=255)
+        .map(|text| mailbox.envelope_paying(text, 0))
+        .find(|record| griot_protocol::postage::bits_of(&record.id()) < POSTAGE)
+        .unwrap();
+    assert_eq!(node.submit(&unpaid), Err(CallError::Refused(Refusal::Postage)));
+    assert_eq!(node.gossip(unpaid.frame()), Some(Verdict::Ignore), "parameters may change at different times");
+}
+
+#[test]
+fn gossip_for_shards_not_carried_is_ignored_but_members_may_write_anywhere() {
+    let mut node = Node::with(Config::new(params(2), griot_protocol::NodeId([0; 32])), 1);
+    let letter = Mailbox::direct(1).ground_into(3, 2).envelope(1);
+    assert_eq!(node.gossip(letter.frame()), Some(Verdict::Ignore));
+    assert_eq!(node.counted(Tally::Refused("shard", "gossip")), 1);
+    assert_eq!(node.submit(&letter), accepted(&letter));
+}
+
+#[test]
+fn a_peer_that_floods_is_ignored_and_others_are_not() {
+    let limits = Limits { peer_rate: Rate { per_second: 1, burst: 2 }, ..Limits::default() };
+    let mut node = Node::with(Config { limits, ..Config::new(params(0), Node::new(1).id()) }, 1);
+    let mailbox = Mailbox::direct(1);
+    let (flooder, other) = (griot_protocol::NodeId([8; 32]), griot_protocol::NodeId([9; 32]));
+    let verdicts: Vec<_> = (0..3).map(|n| node.gossip_from(flooder, mailbox.envelope(n).frame()).unwrap()).collect();
+    assert_eq!(verdicts, [Verdict::Accept, Verdict::Accept, Verdict::Ignore]);
+    assert_eq!(node.gossip_from(other, mailbox.envelope(2).frame()), Some(Verdict::Accept));
+    assert_eq!(node.counted(Tally::Refused("rate", "gossip")), 1);
+}
+
+#[test]
+fn members_have_a_rate_and_the_unix_socket_has_none() {
+    let limits = Limits { member_rate: Rate { per_second: 1, burst: 1 }, ..Limits::default() };
+    let mut node = Node::with(Config { limits, ..Config::new(params(0), Node::new(1).id()) }, 1);
+    let mailbox = Mailbox::direct(1);
+    assert!(node.submit_as(ANA, &mailbox.envelope(1)).is_ok());
+    assert_eq!(node.submit_as(ANA, &mailbox.envelope(2)), Err(CallError::Rate(1)));
+    assert!(node.submit_as(BEN, &mailbox.envelope(2)).is_ok());
+    for n in 10..20 {
+        assert!(node.submit_as(MemberId::LOCAL, &mailbox.envelope(n)).is_ok());
+    }
+    node.wait_ms(1000);
+    assert!(node.submit_as(ANA, &mailbox.envelope(3)).is_ok());
+}
+
+#[test]
+fn a_full_disk_refuses_records_tries_acks_and_recovers() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let first = mailbox.envelope(1);
+    node.submit(&first).unwrap();
+    node.disk = Disk::Full;
+    assert!(matches!(node.submit(&mailbox.envelope(2)), Err(CallError::Storage(_))));
+    let checked = node.verified;
+    assert!(matches!(node.submit(&mailbox.envelope(3)), Err(CallError::Storage(_))));
+    assert_eq!(node.verified, checked, "no signature is checked for what cannot be kept");
+    assert_eq!(node.gossip(mailbox.envelope(4).frame()), Some(Verdict::Ignore));
+    assert_eq!(node.warnings().len(), 1, "said once: {:?}", node.warnings());
+    node.disk = Disk::Works;
+    let ack = mailbox.ack(&[&first], true);
+    assert_eq!(node.submit(&ack), accepted(&ack));
+    assert!(node.submit(&mailbox.envelope(5)).is_ok(), "the ack made room");
+}
+
+#[test]
+fn a_full_disk_is_tried_again_after_some_seconds() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.disk = Disk::Full;
+    assert!(node.submit(&mailbox.envelope(1)).is_err());
+    node.disk = Disk::Works;
+    assert!(node.submit(&mailbox.envelope(1)).is_err());
+    node.wait_ms(5_000);
+    assert!(node.submit(&mailbox.envelope(1)).is_ok());
+}
+
+#[test]
+fn a_failed_write_is_told_to_everyone_who_waits() {
+    let mut node = Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    node.disk = Disk::Broken;
+    assert!(matches!(node.submit(&letter), Err(CallError::Storage(text)) if text.contains("smoke")));
+    node.disk = Disk::Works;
+    assert_eq!(node.submit(&letter), accepted(&letter), "nothing of it counts as seen");
+}
+
+#[test]
+fn an_import_is_answered_after_it_is_durable_and_is_announced() {
+    let mut node = Node::new(1);
+    let letter = Mailbox::direct(1).envelope(1);
+    assert_eq!(node.import(&letter), accepted(&letter));
+    assert_eq!(node.import(&letter), duplicate(&letter));
+    assert_eq!(node.published().len(), 1);
+    assert_eq!(node.counted(Tally::Accepted("envelope", "import")), 1);
+}
+
+#[test]
+fn rows_expire_only_while_the_clock_is_trusted() {
+    let config = Config::new(params(0), Node::new(1).id());
+    let store = crate::store::MemoryStore::new(0.try_into().unwrap());
+    let mut node = Node::on(config, 1, store, Some(Timestamp(DAWN.0 - 40 * 24 * 3600)));
+    assert_eq!(node.warnings().len(), 1);
+    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, DAWN, DAWN.plus(60));
+    node.submit(&brief).unwrap();
+    node.wait_ms(3 * 3600 * 1000);
+    assert!(node.holds(&brief));
+}
+
+#[test]
+fn rows_expire_an_hour_after_their_hour() {
+    let mut node = Node::new(1);
+    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, DAWN, DAWN.plus(60));
+    node.submit(&brief).unwrap();
+    node.wait_ms(3600 * 1000);
+    assert!(node.holds(&brief));
+    node.wait_ms(2 * 3600 * 1000);
+    assert!(!node.holds(&brief));
+    assert!(node.counted(Tally::Expired(1)) > 0);
+    assert_eq!(node.relay.outbox.usage(MemberId::LOCAL).envelopes, 0);
+}

@@ -1,0 +1,152 @@
+//! "Stored", and who may say so.
+
+use griot_protocol::{Body, NodeSecret};
+
+use super::harness::*;
+use crate::relay::{Config, Input, Output, Tally};
+use crate::store::MemberId;
+
+#[test]
+fn a_receipt_needs_a_registration() {
+    let mut node = Node::new(1);
+    let (ours, theirs) = (Mailbox::direct(1), Mailbox::direct(2));
+    node.register(&ours);
+    let (letter, other) = (ours.envelope(1), theirs.envelope(1));
+    node.gossip(letter.frame());
+    node.gossip(other.frame());
+    assert!(node.receipts().is_empty(), "it waits a moment for company");
+    node.wait_ms(200);
+    assert_eq!(node.receipts(), [vec![letter.id()]]);
+    assert_eq!(node.counted(Tally::ReceiptIssued), 1);
+    node.wait_ms(5000);
+    assert_eq!(node.receipts().len(), 1);
+}
+
+#[test]
+fn a_receipt_proves_itself() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register(&mailbox);
+    node.gossip(mailbox.envelope(1).frame());
+    node.wait_ms(200);
+    let receipt = node.published().into_iter().find(|r| matches!(r.body(), Body::Custody(_))).unwrap();
+    let parsed = griot_protocol::Unverified::parse(receipt.frame().clone()).unwrap();
+    assert!(parsed.verify(&params(0).name).is_ok());
+    assert!(node.holds(&receipt));
+}
+
+#[test]
+fn letters_that_come_together_share_a_receipt() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register(&mailbox);
+    for n in 0..5 {
+        node.gossip(mailbox.envelope(n).frame());
+    }
+    node.wait_ms(200);
+    assert_eq!(node.receipts().len(), 1);
+    assert_eq!(node.receipts()[0].len(), 5);
+}
+
+#[test]
+fn the_senders_own_home_issues_receipts_too() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register_as(BEN, &mailbox).unwrap();
+    let letter = mailbox.envelope(1);
+    node.submit_as(ANA, &letter).unwrap();
+    node.wait_ms(200);
+    assert_eq!(node.receipts(), [vec![letter.id()]]);
+    assert!(node.has_said(|output| matches!(output, Output::News { id } if *id == letter.id())));
+}
+
+#[test]
+fn registering_a_mailbox_that_holds_mail_yields_receipts_once() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let letters: Vec<_> = (0..3).map(|n| mailbox.envelope(n)).collect();
+    for letter in &letters {
+        node.gossip(letter.frame());
+    }
+    node.wait_ms(2000);
+    assert!(node.receipts().is_empty());
+    node.register(&mailbox);
+    node.wait_ms(3000);
+    let mut ids: Vec<_> = letters.iter().map(|letter| letter.id()).collect();
+    ids.sort_unstable();
+    assert_eq!(node.receipts(), [ids]);
+    node.register(&mailbox);
+    node.wait_ms(3000);
+    assert_eq!(node.receipts().len(), 1, "renewing a registration repeats nothing");
+}
+
+#[test]
+fn a_crash_between_letter_and_receipt_is_made_good_at_the_next_start() {
+    let config = || Config::new(params(0), NodeSecret::from_bytes(&[1; 32]).public());
+    let mut node = Node::with(config(), 1);
+    let mailbox = Mailbox::direct(1);
+    node.register(&mailbox);
+    let letter = mailbox.envelope(1);
+    node.gossip(letter.frame());
+    assert!(node.receipts().is_empty());
+    let mut node = node.restarted(config(), 1);
+    node.wait_ms(2000);
+    assert_eq!(node.receipts(), [vec![letter.id()]]);
+    let mut node = node.restarted(config(), 1);
+    node.wait_ms(2000);
+    assert!(node.receipts().is_empty());
+}
+
+#[test]
+fn no_receipt_after_the_grant_has_run_out() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let (call, grant) = (node.call(), mailbox.grant_until(&node.id(), DAWN.plus(60)));
+    node.feed(Input::Register { call, member: MemberId::LOCAL, keys: mailbox.keys, grant });
+    node.wait_ms(61_000);
+    let letter = mailbox.envelope(1);
+    node.gossip(letter.frame());
+    node.wait_ms(1000);
+    assert!(node.holds(&letter));
+    assert!(node.receipts().is_empty());
+    node.register(&mailbox);
+    node.wait_ms(3000);
+    assert_eq!(node.receipts(), [vec![letter.id()]], "a renewed grant makes it good");
+}
+
+#[test]
+fn ending_the_registration_ends_the_receipts() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register_as(ANA, &mailbox).unwrap();
+    node.register_as(BEN, &mailbox).unwrap();
+    let unregister = |node: &mut Node, member| {
+        let call = node.call();
+        node.feed(Input::Unregister { call, member, address: mailbox.keys.address() });
+        node.answer(call).unwrap()
+    };
+    assert!(unregister(&mut node, ANA).is_ok());
+    assert_eq!(unregister(&mut node, ANA), Err(crate::relay::CallError::NotFound));
+    node.gossip(mailbox.envelope(1).frame());
+    node.wait_ms(200);
+    assert_eq!(node.receipts().len(), 1, "it is still Ben's");
+    assert!(unregister(&mut node, BEN).is_ok());
+    node.gossip(mailbox.envelope(2).frame());
+    node.wait_ms(200);
+    assert_eq!(node.receipts().len(), 1);
+}
+
+#[test]
+fn a_receipt_that_finds_the_disk_full_comes_later() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register(&mailbox);
+    let letter = mailbox.envelope(1);
+    node.gossip(letter.frame());
+    node.disk = Disk::Full;
+    node.wait_ms(2000);
+    assert!(node.receipts().is_empty());
+    node.disk = Disk::Works;
+    node.wait_ms(10_000);
+    assert_eq!(node.receipts(), [vec![letter.id()]]);
+}

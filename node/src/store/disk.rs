@@ -1,0 +1,428 @@
+//! The store on disk: the record log and the index over it.
+//!
+//! ```text
+//! <dir>/lock         held while a process has the store open
+//!       schema       the version of this layout
+//!       log/         segments: the authority
+//!       index/       sled: made again from the log where it is missing or broken
+//!       quarantine/  bytes of the log that were found damaged
+//! ```
+//!
+//! A commit appends to the log and syncs it, then applies its entries to the index, then returns. Threads that commit
+//! at the same time share a sync: each leaves its batch in a queue; whoever gets hold of the writer first takes
+//! everything that waits.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use bytes::Bytes;
+use griot_protocol::{Address, Hour, RecordId, Shard, ShardBits, Timestamp, postage::bits_of};
+
+use super::{
+    Digest, Entry, Maintenance, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer, Row, Store,
+    StoreError, SyncSet, Totals, Usage,
+    apply::{Changes, sweep},
+    index::{Checkpoint, Index, broken},
+    local::Fact,
+    log::{Location, Log, Observer, Tail},
+    memory::{check_batch, kept_peers},
+    tables::Tables,
+};
+
+/// Batches that one commit takes from the queue: with the largest batches still a bounded write.
+const GROUP_BATCHES_MAX: usize = 64;
+
+/// Envelopes of one mailbox that an eviction looks at, oldest first: bounds the work where one mailbox holds most.
+const EVICTION_SCANNED_MAX: usize = 4096;
+
+/// Times that a frame is looked up again because its segment was reclaimed under way.
+const READ_TRIES: usize = 3;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Options {
+    /// The bits by which the sync sets are split.
+    pub bits: ShardBits,
+    /// The size of a new segment of the log; one that must hold a larger write is larger.
+    pub segment_bytes: u64,
+    /// Free bytes that a new segment must leave on the file system.
+    pub reserve_bytes: u64,
+    /// Memory for sled's cache.
+    pub cache_bytes: u64,
+    /// Learns of every sync.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Options {
+    /// 64 MiB segments, 64 MiB reserve, 16 MiB cache: an idle node stays small.
+    #[must_use]
+    pub fn new(bits: ShardBits) -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self { bits, segment_bytes: 64 * MIB, reserve_bytes: 64 * MIB, cache_bytes: 16 * MIB, observer: None }
+    }
+}
+
+/// What opening a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Entries of the log that were read since the last checkpoint.
+    pub replayed: u64,
+    /// Bytes at the end of the log that belonged to no finished write, and were cut.
+    pub torn_bytes: u64,
+    /// Files with damaged bytes of the log. What they held comes back by sync.
+    pub quarantined: Vec<PathBuf>,
+    /// Sound entries that this version does not know.
+    pub unknown: u64,
+    /// Why the index was made again from the log, if it was; then the epoch is new.
+    pub rebuilt: Option<String>,
+}
+
+/// A store on disk.
+pub struct DiskStore {
+    pub(super) index: Index,
+    pub(super) log: Log,
+    pub(super) segment_bytes: u64,
+    pub(super) quarantine: PathBuf,
+    tables: RwLock<Tables>,
+    writer: Mutex<Tail>,
+    queue: Mutex<VecDeque<Waiting>>,
+    pub(super) checkpoint: Mutex<Checkpoint>,
+    bits: ShardBits,
+    epoch: u64,
+    /// Holds the directory's lock until the store is dropped.
+    _lock: fs::File,
+}
+
+/// A batch in the queue.
+struct Waiting {
+    entries: Vec<Entry>,
+    answer: Answer,
+}
+
+/// Where a batch's leader puts its outcome.
+type Answer = Arc<Mutex<Option<Result<Vec<Outcome>, StoreError>>>>;
+
+impl std::fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskStore").field("log", &self.log.dir).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// What opening has put together.
+pub(super) struct Parts {
+    pub index: Index,
+    pub log: Log,
+    pub tables: Tables,
+    pub tail: Tail,
+    pub epoch: u64,
+    pub lock: fs::File,
+    pub quarantine: PathBuf,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked while writing has left `Tail::stopped` or a log that is read again; the queue is a plain list.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl DiskStore {
+    pub(super) fn assemble(parts: Parts, options: &Options) -> Self {
+        let checkpoint = Checkpoint { segment: 0, offset: 0, next_batch: 0 };
+        Self {
+            index: parts.index,
+            log: parts.log,
+            segment_bytes: options.segment_bytes,
+            quarantine: parts.quarantine,
+            tables: RwLock::new(parts.tables),
+            writer: Mutex::new(parts.tail),
+            queue: Mutex::new(VecDeque::new()),
+            checkpoint: Mutex::new(checkpoint),
+            bits: options.bits,
+            epoch: parts.epoch,
+            _lock: parts.lock,
+        }
+    }
+
+    pub(super) fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn writer(&self) -> MutexGuard<'_, Tail> {
+        lock(&self.writer)
+    }
+
+    /// Makes batches of facts durable and applies them.
+    pub(super) fn write(&self, tail: &mut Tail, batches: &[Vec<Fact>]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        let frames: Vec<Vec<Bytes>> = batches.iter().map(|facts| facts.iter().map(Fact::encode).collect()).collect();
+        let placed = self.log.append(tail, &frames)?;
+        let mut tables = self.tables_mut();
+        let applied = (|| {
+            let mut changes = Changes::new(&self.index, &mut tables);
+            let mut outcomes = Vec::with_capacity(batches.len());
+            for (facts, places) in batches.iter().zip(placed) {
+                let mut of_batch = Vec::new();
+                for (fact, (place, location)) in facts.iter().zip(places) {
+                    of_batch.extend(changes.apply(fact, Position(place.0), location)?);
+                }
+                outcomes.push(of_batch);
+            }
+            changes.write()?;
+            Ok(outcomes)
+        })();
+        self.or_stop(tail, applied)
+    }
+
+    /// Where the index fails half way it no longer agrees with the log: nothing more is written until it is replayed.
+    fn or_stop<T>(&self, tail: &mut Tail, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            tail.stopped = Some(error.to_string());
+        }
+        result
+    }
+
+    /// Drops the row of a held record whose frame cannot be read back, so that sync brings it again.
+    pub(super) fn drop_rotten(&self, id: &RecordId, location: Location) -> Result<(), StoreError> {
+        let mut tail = self.writer();
+        let mut tables = self.tables_mut();
+        if self.index.stored(id)?.is_none_or(|stored| stored.location != location) {
+            return Ok(());
+        }
+        tracing::warn!(%id, ?location, "a stored record is damaged: it was dropped, and will be fetched again");
+        let mut changes = Changes::new(&self.index, &mut tables);
+        let removed = changes.remove(id, None).and_then(|()| changes.write());
+        self.or_stop(&mut tail, removed)
+    }
+
+    /// Commits what waits in the queue, in as few writes as possible, until `answer` is there.
+    fn lead(&self, answer: &Answer) -> Result<Vec<Outcome>, StoreError> {
+        loop {
+            let mut tail = self.writer();
+            if let Some(outcome) = lock(answer).take() {
+                return outcome;
+            }
+            let group: Vec<Waiting> = {
+                let mut queue = lock(&self.queue);
+                let count = queue.len().min(GROUP_BATCHES_MAX);
+                queue.drain(..count).collect()
+            };
+            if group.is_empty() {
+                // Nobody has the batch: the thread that took it panicked.
+                return Err(StoreError::Stopped("a commit was abandoned".into()));
+            }
+            let facts: Vec<Vec<Fact>> =
+                group.iter().map(|waiting| waiting.entries.iter().map(Fact::of).collect()).collect();
+            match self.write(&mut tail, &facts) {
+                Ok(outcomes) => {
+                    for (waiting, outcomes) in group.iter().zip(outcomes) {
+                        *lock(&waiting.answer) = Some(Ok(outcomes));
+                    }
+                }
+                Err(error) => {
+                    for waiting in &group {
+                        let again = match &error {
+                            StoreError::Full => StoreError::Full,
+                            error => StoreError::Stopped(error.to_string()),
+                        };
+                        *lock(&waiting.answer) = Some(Err(again));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Store for DiskStore {
+    fn commit(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        check_batch(entries)?;
+        let answer = Answer::default();
+        lock(&self.queue).push_back(Waiting { entries: entries.to_vec(), answer: Arc::clone(&answer) });
+        self.lead(&answer)
+    }
+
+    fn commit_group(&self, groups: &[Vec<Entry>]) -> Result<Vec<Vec<Outcome>>, StoreError> {
+        for entries in groups {
+            check_batch(entries)?;
+        }
+        let facts: Vec<Vec<Fact>> = groups.iter().map(|entries| entries.iter().map(Fact::of).collect()).collect();
+        self.write(&mut self.writer(), &facts)
+    }
+
+    fn maintain(&self, _now: Timestamp) -> Result<Maintenance, StoreError> {
+        self.housekeeping()
+    }
+
+    fn held(&self, after: Option<RecordId>, max: usize) -> Result<Vec<RecordId>, StoreError> {
+        let _tables = self.tables();
+        let rows = self.index.all_rows(after).filter_map(|stored| match stored {
+            Ok(stored) => (stored.row.holding == super::Holding::Held).then_some(Ok(stored.row.id)),
+            Err(error) => Some(Err(error)),
+        });
+        rows.take(max).collect()
+    }
+
+    fn expire(&self, now: Timestamp, max: usize) -> Result<usize, StoreError> {
+        let mut tail = self.writer();
+        let floor = Hour(now.hour().0.saturating_sub(1));
+        if floor > self.tables().floor {
+            match self.write(&mut tail, &[vec![Fact::Floor(floor)]]) {
+                // Expiry must work on a full disk, for it is what makes room. At worst a rebuild expires again.
+                Err(StoreError::Full) => self.tables_mut().floor = floor,
+                written => drop(written?),
+            }
+        }
+        let mut tables = self.tables_mut();
+        let swept = sweep(&self.index, &mut tables, &self.log, max);
+        self.or_stop(&mut tail, swept)
+    }
+
+    fn row(&self, id: &RecordId) -> Result<Option<Row>, StoreError> {
+        let _tables = self.tables();
+        Ok(self.index.stored(id)?.map(|stored| stored.row))
+    }
+
+    fn frame(&self, id: &RecordId) -> Result<Option<Bytes>, StoreError> {
+        let mut rotten = None;
+        for _ in 0..READ_TRIES {
+            let stored = {
+                let _tables = self.tables();
+                self.index.stored(id)?
+            };
+            let Some(stored) = stored.filter(|stored| stored.row.holding == super::Holding::Held) else {
+                return Ok(None);
+            };
+            if rotten == Some(stored.location) {
+                break;
+            }
+            match self.log.read(stored.location)?.and_then(Fact::decode) {
+                Some(Fact::Record(record) | Fact::Moved(_, record)) if record.id() == *id => {
+                    return Ok(Some(record.frame().clone()));
+                }
+                _ => rotten = Some(stored.location),
+            }
+        }
+        if let Some(location) = rotten {
+            self.drop_rotten(id, location)?;
+        }
+        Ok(None)
+    }
+
+    fn mailbox(&self, address: &Address, after: Position, max: usize) -> Result<Vec<(Position, RecordId)>, StoreError> {
+        let _tables = self.tables();
+        self.index.mailbox(address, after, max)
+    }
+
+    fn usage(&self, address: &Address) -> Usage {
+        self.tables().usage(address)
+    }
+
+    fn about(&self, id: &RecordId) -> Result<Vec<RecordId>, StoreError> {
+        let _tables = self.tables();
+        self.index.about(id)
+    }
+
+    fn registrations(&self, address: &Address) -> Result<Vec<RegistrationRow>, StoreError> {
+        Ok(self.tables().registrations_of(address).cloned().collect())
+    }
+
+    fn all_registrations(
+        &self,
+        after: Option<(Address, MemberId)>,
+        max: usize,
+    ) -> Result<Vec<RegistrationRow>, StoreError> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let tables = self.tables();
+        let rows = tables.registrations.range((from, Bound::Unbounded)).take(max);
+        Ok(rows.map(|(_, (row, _))| row.clone()).collect())
+    }
+
+    fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
+        Ok(self.tables().members.values().map(|(row, _)| row.clone()).collect())
+    }
+
+    fn outbox(&self, after: Option<RecordId>, max: usize) -> Result<Vec<(RecordId, MemberId)>, StoreError> {
+        let _tables = self.tables();
+        let from = after.map_or_else(Vec::new, |id| [&id.0[..], &[0]].concat());
+        let rows = self.index.outbox.range(from..).take(max).map(|row| {
+            let (key, value) = row?;
+            let decoded = super::index::trailing_id(&key).zip(value.as_ref().try_into().ok().map(MemberId));
+            decoded.ok_or_else(|| broken("an outbox entry does not decode"))
+        });
+        rows.collect()
+    }
+
+    fn digests(&self, set: SyncSet, shard: Shard, first: Hour) -> Vec<(Hour, Digest)> {
+        self.tables().digests(set, shard, first)
+    }
+
+    fn bucket(&self, set: SyncSet, shard: Shard, hour: Hour) -> Result<Vec<(Timestamp, RecordId)>, StoreError> {
+        let _tables = self.tables();
+        self.index.bucket(set, (shard, self.bits), hour.0)
+    }
+
+    fn eviction_candidates(&self, bytes: u64, max: usize) -> Result<Vec<RecordId>, StoreError> {
+        let tables = self.tables();
+        // Always from the mailbox that then holds most; the first address among equals, as the heap's order has it.
+        let mut heap: BinaryHeap<_> =
+            tables.best_effort().map(|(bytes, address)| (bytes, Reverse(address), None)).collect();
+        let (mut freed, mut chosen) = (0_u64, Vec::new());
+        while freed < bytes && chosen.len() < max {
+            let Some((held, Reverse(address), rows)) = heap.pop() else { break };
+            let mut rows: VecDeque<(u8, Position, RecordId, u32)> = match rows {
+                Some(rows) => rows,
+                None => self.evictable(&address)?,
+            };
+            let Some((_, _, id, frame_bytes)) = rows.pop_front() else { continue };
+            chosen.push(id);
+            freed += u64::from(frame_bytes);
+            heap.push((held.saturating_sub(u64::from(frame_bytes)), Reverse(address), Some(rows)));
+        }
+        Ok(chosen)
+    }
+
+    fn totals(&self) -> Totals {
+        self.tables().totals()
+    }
+
+    fn oldest_uncollected(&self) -> Option<Timestamp> {
+        self.tables().oldest_uncollected()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn bits(&self) -> ShardBits {
+        self.bits
+    }
+
+    fn remember_peers(&self, peers: &[RememberedPeer]) -> Result<(), StoreError> {
+        self.index.remember_peers(&kept_peers(peers))
+    }
+
+    fn remembered_peers(&self) -> Result<Vec<RememberedPeer>, StoreError> {
+        self.index.remembered_peers()
+    }
+}
+
+impl DiskStore {
+    /// A mailbox's class-3 envelopes, lowest postage first.
+    fn evictable(&self, address: &Address) -> Result<VecDeque<(u8, Position, RecordId, u32)>, StoreError> {
+        let mut rows = Vec::new();
+        for (position, id) in self.index.mailbox(address, Position(0), EVICTION_SCANNED_MAX)? {
+            if let Some(stored) = self.index.stored(&id)?.filter(|stored| stored.row.outbox.is_none()) {
+                rows.push((bits_of(&id), position, id, stored.row.frame_bytes));
+            }
+        }
+        rows.sort_unstable();
+        Ok(rows.into())
+    }
+}

@@ -1,0 +1,215 @@
+//! Opening a store: take the lock, check the version, open or make the index, replay the log.
+
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use griot_protocol::entry::Marker;
+
+use super::{
+    Position, StoreError,
+    apply::{Changes, sweep},
+    disk::{DiskStore, OpenReport, Options, Parts},
+    index::{Checkpoint, Index},
+    io::{Disk, RealDisk},
+    local::Fact,
+    log::{HEADER_BYTES, Log, Tail, io_error},
+    recovery::{Found, recover},
+    tables::Tables,
+};
+
+/// What the schema file says.
+const SCHEMA: &str = "griot store 1\n";
+
+/// Index directories that were moved aside are numbered up to here.
+const BROKEN_MAX: u32 = 1000;
+
+/// Rows that are dropped at once after a replay.
+const SWEEP_ROWS: usize = 1024;
+
+/// An index, its sums, and where to read the log on from.
+struct Opened {
+    index: Index,
+    tables: Tables,
+    from: Checkpoint,
+    epoch: u64,
+    /// The furthest place of the log that the index speaks of.
+    furthest: (u32, u64),
+}
+
+impl DiskStore {
+    /// Opens the store in `dir`, or begins one.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] where another process has it open, [`StoreError::Schema`] where a newer version wrote it,
+    /// or what the file system said.
+    pub fn open(dir: &Path, options: &Options) -> Result<(Self, OpenReport), StoreError> {
+        Self::open_on(Arc::new(RealDisk), dir, options)
+    }
+
+    pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &Options,
+    ) -> Result<(Self, OpenReport), StoreError> {
+        let (log_dir, quarantine) = (dir.join("log"), dir.join("quarantine"));
+        for dir in [dir, &log_dir, &quarantine] {
+            make_private(dir).map_err(io_error("making", dir))?;
+        }
+        let lock = take_lock(dir)?;
+        check_schema(dir)?;
+        let sizes = (options.segment_bytes, options.reserve_bytes);
+        let log = Log::open(disk, log_dir, Marker(random()?), sizes, options.observer.clone())?;
+        let is_new = log.segments().is_empty();
+        if is_new {
+            log.create_segment(0)?;
+            fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("syncing", dir))?;
+        }
+        let index_dir = dir.join("index");
+        let mut report = OpenReport::default();
+        let mut opened = open_index(&index_dir, &log, options).and_then(|opened| {
+            let (opened, tail, found) = replay(opened, &log, &quarantine).map_err(|error| error.to_string())?;
+            report = found;
+            let end = (tail.segment, tail.offset);
+            if opened.furthest > end { Err("it knows more than the log".to_owned()) } else { Ok((opened, tail)) }
+        });
+        if let Err(why) = &opened {
+            let fresh = rebuild_index(&index_dir, &log, options)?;
+            let (fresh, tail, found) = replay(fresh, &log, &quarantine)?;
+            // What a first reading has cut or set aside is reported too.
+            report.torn_bytes += found.torn_bytes;
+            report.quarantined.extend(found.quarantined);
+            report.quarantined.dedup();
+            (report.replayed, report.unknown) = (found.replayed, found.unknown);
+            report.rebuilt = (!is_new).then(|| why.clone());
+            opened = Ok((fresh, tail));
+        }
+        let (opened, tail) = opened.map_err(StoreError::Schema)?;
+        let Opened { index, tables, epoch, .. } = opened;
+        let store = Self::assemble(Parts { index, log, tables, tail, epoch, lock, quarantine }, options);
+        store.advance_checkpoint()?;
+        Ok((store, report))
+    }
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+}
+
+fn take_lock(dir: &Path) -> Result<fs::File, StoreError> {
+    let path = dir.join("lock");
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(io_error("opening", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked(format!(
+            "another process is using {}: stop it, or choose another directory with --data-dir",
+            dir.display()
+        ))),
+        Err(fs::TryLockError::Error(error)) => Err(io_error("locking", &path)(error)),
+    }
+}
+
+fn check_schema(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("schema");
+    match fs::read_to_string(&path) {
+        Ok(found) if found == SCHEMA => Ok(()),
+        Ok(found) => Err(StoreError::Schema(format!(
+            "{} was written by another version ({}): use that version, or another directory",
+            dir.display(),
+            found.trim()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Renamed into place, so that a crash leaves no half-written version behind.
+            let temporary = path.with_extension("tmp");
+            let written = fs::write(&temporary, SCHEMA)
+                .and_then(|()| fs::File::open(&temporary)?.sync_all())
+                .and_then(|()| fs::rename(&temporary, &path));
+            written.map_err(io_error("writing", &path))
+        }
+        Err(error) => Err(io_error("reading", &path)(error)),
+    }
+}
+
+fn random() -> Result<[u8; 8], StoreError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Io {
+        what: "reading randomness".into(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    // A zero first byte would make an entry look like the end of the log.
+    bytes[0] |= 1;
+    Ok(bytes)
+}
+
+/// Opens the index for this log, or says why there is none. sled panics on some kinds of damage.
+fn open_index(dir: &Path, log: &Log, options: &Options) -> Result<Opened, String> {
+    if !dir.exists() {
+        return Err("it is missing".to_owned());
+    }
+    let open = || -> Result<Opened, StoreError> {
+        let index = Index::open(dir, options.cache_bytes)?;
+        let mut tables = Tables::new(options.bits);
+        let missing = || super::index::broken("it does not belong to this log");
+        let epoch = index.epoch(&log.marker.0)?.ok_or_else(missing)?;
+        let from = index.checkpoint()?.ok_or_else(missing)?;
+        log.segment(from.segment).filter(|segment| from.offset <= segment.bytes).ok_or_else(missing)?;
+        let furthest = index.load(&mut tables)?;
+        let furthest = (furthest.segment, u64::from(furthest.offset) + u64::from(furthest.bytes));
+        Ok(Opened { index, tables, from, epoch, furthest })
+    };
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(opened) => opened.map_err(|error| error.to_string()),
+        Err(_) => Err("sled panicked".to_owned()),
+    }
+}
+
+/// Moves the index aside, if there is one, and begins another.
+fn rebuild_index(dir: &Path, log: &Log, options: &Options) -> Result<Opened, StoreError> {
+    if dir.exists() {
+        let aside = (1..=BROKEN_MAX).map(|number| dir.with_file_name(format!("index.broken-{number}")));
+        let aside: Option<PathBuf> = aside.into_iter().find(|aside| !aside.exists());
+        let aside = aside.ok_or_else(|| {
+            StoreError::Schema(format!("too many index.broken-* beside {}: remove some", dir.display()))
+        })?;
+        fs::rename(dir, &aside).map_err(io_error("moving aside", dir))?;
+    }
+    make_private(dir).map_err(io_error("making", dir))?;
+    let index = Index::open(dir, options.cache_bytes)?;
+    let epoch = u64::from_le_bytes(random()?);
+    index.begin(&log.marker.0, epoch)?;
+    let first = log.segments().first().map_or(1, |(number, _)| *number);
+    let from = Checkpoint { segment: first, offset: HEADER_BYTES, next_batch: 1 };
+    Ok(Opened { index, tables: Tables::new(options.bits), from, epoch, furthest: (0, 0) })
+}
+
+/// Reads the log from the index's checkpoint on.
+fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, Tail, OpenReport), StoreError> {
+    let Checkpoint { segment, offset, next_batch } = opened.from;
+    let mut unknown = 0;
+    let Opened { index, tables, .. } = &mut opened;
+    let recovered = recover(log, quarantine, (segment, offset, next_batch), &mut |found: Vec<Found>| {
+        let mut changes = Changes::new(index, tables);
+        for Found { place, location, bytes } in found {
+            match Fact::decode(bytes) {
+                Some(fact) => drop(changes.apply(&fact, Position(place.0), location)?),
+                None => unknown += 1,
+            }
+        }
+        changes.write()
+    })?;
+    while sweep(index, tables, log, SWEEP_ROWS)? == SWEEP_ROWS {}
+    let report = OpenReport {
+        replayed: recovered.replayed,
+        torn_bytes: recovered.torn_bytes,
+        quarantined: recovered.quarantined,
+        unknown,
+        rebuilt: None,
+    };
+    Ok((opened, recovered.tail, report))
+}

@@ -138,7 +138,7 @@ impl Session {
     }
 
     fn requests(&mut self, stream: &HomeStream) -> Vec<StreamRequest> {
-        let account = self.shared.account();
+        let mut account = self.shared.account();
         let mut requests = Vec::new();
         let wanted: BTreeSet<Address> = account.subscriptions(self.home).unwrap_or_default().into_iter().collect();
         for address in &self.subscribed - &wanted {

@@ -1,5 +1,7 @@
 //! Nodes find and recognise each other: over TCP, QUIC and IPv6, with and without peer ids; networks stay apart.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod network_common;
 
 use std::{
@@ -152,7 +154,7 @@ async fn a_disconnected_peer_is_kept_out() {
 #[tokio::test]
 async fn random_bytes_on_the_port_disturb_nobody() {
     let mut one = Net::start(1, config(&[TCP], &[])).await;
-    let mut two = Net::start(2, config(&[TCP], &[one.listen[0].clone()])).await;
+    let two = Net::start(2, config(&[TCP], &[one.listen[0].clone()])).await;
     one.up(two.id()).await;
     let port = port(&one.listen[0]);
     let noise: Vec<u8> =

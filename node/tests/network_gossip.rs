@@ -1,5 +1,7 @@
 //! Gossip goes on only when it was judged worth it, shards stay apart, and requests are answered or refused.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod network_common;
 
 use std::time::Duration;
@@ -107,7 +109,7 @@ async fn shards_stay_apart_and_one_not_carried_is_reached_through_its_carriers()
 async fn carriers_are_found_through_the_network_and_dialled() {
     let sharded = |peers: &[_]| NetworkConfig { params: params("test", 2), ..config(&[TCP], peers) };
     let mut one = Net::start(1, sharded(&[])).await;
-    let mut two = Net::start(2, sharded(&[one.listen[0].clone()])).await;
+    let two = Net::start(2, sharded(&[one.listen[0].clone()])).await;
     two.carry(&[3]).await;
     one.up(two.id()).await;
     // Three wants no peers beside the one configured, so only a search brings it to two.

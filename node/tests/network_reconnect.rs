@@ -1,5 +1,7 @@
 //! Nodes come back to each other, also where the one they first knew is dead, and only to those they may.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod network_common;
 
 use std::{

@@ -1,6 +1,8 @@
 //! The disk store and the model, driven by the same random operations, give the same answers: through re-opens, lost
 //! indexes, expiry and compaction.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod store_support;
 
 use std::{fs, path::Path, sync::OnceLock};

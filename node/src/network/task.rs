@@ -296,7 +296,7 @@ impl Task {
 
     /// Announces the next few shards.
     fn announce(&mut self) {
-        for shard in self.carriers.to_announce() {
+        for shard in self.carriers.next_announcements() {
             let key = topics::provider_key(&self.config.params, shard);
             if let Err(error) = self.swarm.behaviour_mut().kad.start_providing(key) {
                 tracing::debug!(%error, shard = shard.0, "a shard was not announced");

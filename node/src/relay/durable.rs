@@ -129,7 +129,8 @@ impl Relay {
         }
         let id = saving.record.id();
         let is_new = matches!(outcome, Some(Outcome::Inserted(_)));
-        if saving.payer.is_some() && !is_new {
+        // An ack may have come before it: the store then keeps no custody of it for the submitter.
+        if saving.payer.is_some() {
             self.check_outbox(turn, &[id]);
         }
         for origin in &saving.origins {

@@ -60,8 +60,8 @@ impl Limits {
     pub const LOCAL_OUTBOX_BYTES: u64 = 8 * 1024 * MIB;
     /// No person writes faster; a bot that does uses the Unix socket.
     pub const MEMBER_RATE: Rate = Rate { per_second: 50, burst: 1000 };
-    /// A tenth of what one core can verify, so that one peer cannot take it all; what is ignored comes by sync.
-    pub const PEER_RATE: Rate = Rate { per_second: 2000, burst: 20_000 };
+    /// A quarter of what one core can verify, so that one peer cannot take it all; what is ignored comes by sync.
+    pub const PEER_RATE: Rate = Rate { per_second: 5000, burst: 50_000 };
     /// Small beside any disk of today, large beside a community's month of text.
     pub const BEST_EFFORT_BYTES: u64 = 4 * 1024 * MIB;
 }

@@ -45,6 +45,14 @@ pub(super) struct Batches {
     done: Vec<Batch>,
 }
 
+impl Batches {
+    /// Whether every batch was done.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.done.is_empty()
+    }
+}
+
 impl Relay {
     /// Puts a neighbour's frames through admission.
     pub(super) fn admit_batch(&mut self, turn: &mut Turn<'_>, peer: NodeId, frames: Vec<Bytes>, then: Then) {

@@ -242,6 +242,14 @@ impl Pending {
         }
     }
 
+    /// Whether nothing is under way and every place was given back.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let is_free = |in_flight: &InFlight| in_flight.records == 0 && in_flight.bytes == 0;
+        let is_empty = self.verifying.is_empty() && self.by_key.is_empty() && self.commits.is_empty();
+        is_empty && self.saving.is_empty() && self.local_commits == 0 && self.in_flight.values().all(is_free)
+    }
+
     /// Whether there is room for one more local commit.
     pub(super) const fn takes_local(&self) -> bool {
         self.local_commits < super::limits::LOCAL_COMMITS_MAX

@@ -195,7 +195,7 @@ pub enum Output {
         /// What to verify.
         record: Unverified,
     },
-    /// Make entries durable and report [`Input::Persisted`].
+    /// Make entries durable and report [`Input::Persisted`]. Commits are made in the order in which they were said.
     Persist {
         /// To be given back.
         ticket: Ticket,

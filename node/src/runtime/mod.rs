@@ -9,10 +9,9 @@ mod handle;
 mod hub;
 mod last_ran;
 mod node;
-mod pending;
-
+mod service;
 mod writer;
 
 pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
 pub use node::{Node, StartError};
-pub use pending::{Service, open_offline, serve};
+pub use service::{Service, ServiceError, open_offline, serve};

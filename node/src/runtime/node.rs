@@ -78,7 +78,13 @@ impl Node {
         let identity = Identity::load_or_create(&config.data_dir)?;
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let remembered = store.remembered_peers()?;
-        let (network, swarm) = network::start(network_config(config), &identity, remembered, events_in, registry)?;
+        let (network, swarm) = network::start(
+            network_config(config),
+            &identity,
+            remembered,
+            events_in,
+            registry.sub_registry_with_prefix("griot"),
+        )?;
 
         let hub = Arc::new(Hub::default());
         let (done_in, done) = mpsc::unbounded_channel();

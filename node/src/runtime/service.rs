@@ -1,6 +1,6 @@
 //! A node as a daemon: the store on its disk, the node, and the API in front of it, from start to signal.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,7 +46,7 @@ impl Service {
         let metrics = Metrics::new(&mut registry);
         let (store, report) = open_store(config, &metrics)?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let node = Node::start(config, store, report.warnings(), &metrics, &mut registry)?;
+        let node = Node::start(config, store, warnings(&report), &metrics, &mut registry)?;
         let exposition = Exposition::new(Arc::new(registry), metrics, config.data_dir.clone());
         let server = match Server::start(config, node.handle(), exposition).await {
             Ok(server) => server,
@@ -95,13 +95,53 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Service)) -> Result<(), S
     Ok(())
 }
 
+/// Opens the store of a node that does not run, and with it the data directory's lock, so that no node starts meanwhile.
+///
+/// # Errors
+/// [`StoreError`], with what to do.
+pub fn open_offline(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let options = Options { cache_bytes: config.limits.index_cache_bytes, ..Options::new(config.network.bits) };
+    let (store, report) = DiskStore::open(&config.data_dir, &options)?;
+    for warning in warnings(&report) {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(store))
+}
+
+impl Observer for Metrics {
+    fn synced(&self, latency: Duration, entries: usize, bytes: u64) {
+        Self::synced(self, latency, entries, bytes);
+    }
+}
+
+/// What an operator should know of how the store was found.
+fn warnings(report: &OpenReport) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(reason) = &report.rebuilt {
+        warnings.push(format!("the index was rebuilt from the record log: {reason}"));
+    }
+    for file in &report.quarantined {
+        warnings.push(format!(
+            "a damaged piece of the record log was set aside in {}; neighbours are asked for its records",
+            file.display()
+        ));
+    }
+    if report.unknown > 0 {
+        warnings.push(format!(
+            "{} entries of the record log are of a newer version and are left as they are",
+            report.unknown
+        ));
+    }
+    warnings
+}
+
 fn open_store(config: &Config, metrics: &Metrics) -> Result<(DiskStore, OpenReport), StoreError> {
     let observer: Arc<dyn Observer> = Arc::new(metrics.clone());
     let options = Options {
-        disk_reserve_bytes: config.limits.disk_reserve_bytes,
+        reserve_bytes: config.limits.disk_reserve_bytes,
         cache_bytes: config.limits.index_cache_bytes,
         observer: Some(observer),
         ..Options::new(config.network.bits)
     };
-    DiskStore::open(&config.data_dir, options)
+    DiskStore::open(&config.data_dir, &options)
 }

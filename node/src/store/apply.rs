@@ -367,6 +367,8 @@ fn registration_key(key: &(Address, MemberId)) -> Vec<u8> {
 }
 
 type PackedLocation = (u32, u32, u32);
+type PackedRegistration = ([u8; 16], MailboxKeys, Grant, Timestamp, PackedLocation);
+type PackedMember = ([u8; 16], String, [u8; 32], Timestamp, PackedLocation);
 
 const fn pack_location(location: Location) -> PackedLocation {
     (location.segment, location.offset, location.bytes)
@@ -387,7 +389,7 @@ fn encode_member(row: &MemberRow, location: Location) -> Vec<u8> {
 /// Loads registrations, members and leftovers of tombstones.
 pub(super) fn load_locals(index: &Index, tables: &mut Tables, furthest: &mut Location) -> Result<(), StoreError> {
     for value in index.registrations.iter().values() {
-        let decoded: Result<([u8; 16], MailboxKeys, Grant, Timestamp, PackedLocation), _> = codec::decode(&value?);
+        let decoded: Result<PackedRegistration, _> = codec::decode(&value?);
         let (member, keys, grant, at, location) = decoded.map_err(|_| broken("a registration does not decode"))?;
         let (row, location) =
             (RegistrationRow { member: MemberId(member), keys, grant, at }, unpack_location(location));
@@ -395,7 +397,7 @@ pub(super) fn load_locals(index: &Index, tables: &mut Tables, furthest: &mut Loc
         tables.set_registration((keys.address(), row.member), Some((row, location)));
     }
     for value in index.members.iter().values() {
-        let decoded: Result<([u8; 16], String, [u8; 32], Timestamp, PackedLocation), _> = codec::decode(&value?);
+        let decoded: Result<PackedMember, _> = codec::decode(&value?);
         let (member, label, token_hash, at, location) = decoded.map_err(|_| broken("a member does not decode"))?;
         let (row, location) =
             (MemberRow { member: MemberId(member), label, token_hash, at }, unpack_location(location));

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use griot_protocol::{Address, Hour, RecordId, Shard, ShardBits, Timestamp};
 
 use super::{
-    COMMIT_ENTRIES_MAX, Digest, Entry, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer, Row,
-    Store, StoreError, SyncSet, Totals, Usage, model::Model,
+    COMMIT_ENTRIES_MAX, Digest, Entry, LABEL_BYTES_MAX, Local, MemberId, MemberRow, Outcome, PEER_TEXT_BYTES_MAX,
+    Position, RegistrationRow, RememberedPeer, Row, Store, StoreError, SyncSet, Totals, Usage, model::Model,
 };
 
 /// A store without a disk.
@@ -104,6 +104,13 @@ impl State {
 pub(super) fn check_batch(entries: &[Entry]) -> Result<(), StoreError> {
     if entries.len() > COMMIT_ENTRIES_MAX {
         return Err(StoreError::BatchTooLarge);
+    }
+    let is_too_long = |entry: &Entry| match entry {
+        Entry::Local(Local::MemberAdded { label, .. }) => label.len() > LABEL_BYTES_MAX,
+        _ => false,
+    };
+    if entries.iter().any(is_too_long) {
+        return Err(StoreError::LabelTooLong);
     }
     Ok(())
 }
@@ -209,8 +216,10 @@ impl Store for MemoryStore {
 
 /// What is kept of the peers to remember: the first ones, each with its first addresses, in the order of their ids.
 pub(super) fn kept_peers(peers: &[RememberedPeer]) -> Vec<RememberedPeer> {
-    let mut kept: Vec<_> = peers.iter().take(super::REMEMBERED_PEERS_MAX).cloned().collect();
+    let short = peers.iter().filter(|peer| peer.peer_id.len() <= PEER_TEXT_BYTES_MAX);
+    let mut kept: Vec<_> = short.take(super::REMEMBERED_PEERS_MAX).cloned().collect();
     for peer in &mut kept {
+        peer.addresses.retain(|address| address.len() <= PEER_TEXT_BYTES_MAX);
         peer.addresses.truncate(super::PEER_ADDRESSES_MAX);
     }
     kept.sort_by(|a, b| a.peer_id.cmp(&b.peer_id));

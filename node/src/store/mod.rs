@@ -12,6 +12,8 @@
 mod apply;
 mod compaction;
 mod disk;
+#[cfg(test)]
+mod faults;
 mod index;
 mod io;
 mod local;
@@ -287,6 +289,13 @@ pub const PEER_ADDRESSES_MAX: usize = 8;
 /// Peers kept: enough to find a network again after years, few enough to dial in turn.
 pub const REMEMBERED_PEERS_MAX: usize = 256;
 
+/// A member's label: a line on a screen, and far from the 4 KiB from where sled writes a value to a file of its own.
+pub const LABEL_BYTES_MAX: usize = 256;
+
+/// A remembered peer's id or address as text: the longest useful multiaddr is a relayed QUIC one of about 200 bytes.
+/// What is longer is not remembered.
+pub const PEER_TEXT_BYTES_MAX: usize = 300;
+
 /// Entries in one commit: bounds the memory of a batch to 256 × 68 KiB, and positions to 20 bits within one.
 pub const COMMIT_ENTRIES_MAX: usize = 1024;
 
@@ -313,6 +322,9 @@ pub enum StoreError {
     /// More entries than one commit may have.
     #[error("a commit has at most {COMMIT_ENTRIES_MAX} entries")]
     BatchTooLarge,
+    /// A member's label that is too long.
+    #[error("a member's label has at most {LABEL_BYTES_MAX} bytes")]
+    LabelTooLong,
     /// The disk is full (or below the configured reserve).
     #[error("the disk is full: free space, or lower the node's byte budget")]
     Full,

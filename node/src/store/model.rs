@@ -29,6 +29,9 @@ use super::{
 /// Names an envelope as an ack does.
 type Name = (Address, RecordId, Timestamp);
 
+/// Envelopes by postage, then age, with their sizes.
+type Evictable = BTreeSet<(u8, Position, RecordId, u32)>;
+
 #[derive(Clone, Debug)]
 struct Kept {
     row: Row,
@@ -49,7 +52,7 @@ pub(super) struct Model {
     named: BTreeMap<Name, (bool, Timestamp)>,
     about: BTreeMap<(RecordId, Address), BTreeSet<(u8, RecordId)>>,
     by_hour: BTreeMap<Hour, BTreeSet<RecordId>>,
-    buckets: BTreeMap<(SyncSet, Shard, Hour), BTreeMap<(Timestamp, RecordId), ()>>,
+    buckets: BTreeMap<(SyncSet, Shard, Hour), BTreeSet<(Timestamp, RecordId)>>,
     digests: BTreeMap<(SyncSet, Shard, Hour), Digest>,
     registrations: BTreeMap<(Address, MemberId), RegistrationRow>,
     pub(super) members: BTreeMap<MemberId, MemberRow>,
@@ -237,7 +240,7 @@ impl Model {
         let hour = row.expires_at.hour();
         if let Some(set) = sync_set(row) {
             let key = (set, row.address.shard(self.bits), hour);
-            self.buckets.entry(key).or_default().insert((row.expires_at, row.id), ());
+            self.buckets.entry(key).or_default().insert((row.expires_at, row.id));
             self.digests.entry(key).or_default().add(&row.id);
         }
         if row.holding == Holding::Held {
@@ -384,7 +387,7 @@ impl Model {
     }
 
     pub(super) fn bucket(&self, set: SyncSet, shard: Shard, hour: Hour) -> Vec<(Timestamp, RecordId)> {
-        self.buckets.get(&(set, shard, hour)).map(|bucket| bucket.keys().copied().collect()).unwrap_or_default()
+        self.buckets.get(&(set, shard, hour)).map(|bucket| bucket.iter().copied().collect()).unwrap_or_default()
     }
 
     fn is_registered(&self, address: &Address) -> bool {
@@ -401,7 +404,7 @@ impl Model {
 
     /// One at a time: the mailbox that holds most (the first of equals), its lowest postage (the oldest of equals).
     pub(super) fn eviction_candidates(&self, bytes: u64, max: usize) -> Vec<RecordId> {
-        let mut holding: BTreeMap<Address, (u64, BTreeSet<(u8, Position, RecordId, u32)>)> = BTreeMap::new();
+        let mut holding: BTreeMap<Address, (u64, Evictable)> = BTreeMap::new();
         for row in self.best_effort() {
             let (bytes, rows) = holding.entry(row.address).or_default();
             *bytes += u64::from(row.frame_bytes);

@@ -1,7 +1,6 @@
 //! A network side of a node on loopback, without relay or store: tests speak for the relay.
 
-// Every test file uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Records and comparisons for the tests of the store.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part, and a test that fails may panic")]
 
 use griot_node::store::{Entry, Local, MemberId, Outcome, Position, Store, SyncSet};
 use griot_protocol::{

@@ -53,7 +53,7 @@ impl Carriers {
     }
 
     /// The next shards to announce.
-    pub(super) fn to_announce(&mut self) -> Vec<Shard> {
+    pub(super) fn next_announcements(&mut self) -> Vec<Shard> {
         let count = self.announce.len().min(ANNOUNCE_AT_ONCE);
         self.announce.drain(..count).collect()
     }
@@ -94,12 +94,12 @@ mod tests {
         let set = |range: std::ops::Range<u32>| range.map(Shard).collect::<BTreeSet<_>>();
         let change = carriers.carry(set(0..20));
         assert_eq!((change.begin.len(), change.end.len()), (20, 0));
-        assert_eq!(carriers.to_announce().len(), ANNOUNCE_AT_ONCE);
+        assert_eq!(carriers.next_announcements().len(), ANNOUNCE_AT_ONCE);
         let change = carriers.carry(set(18..21));
         assert_eq!((change.begin, change.end.len()), (vec![Shard(20)], 18));
-        assert_eq!(carriers.to_announce(), [18, 19, 20].map(Shard));
-        assert!(carriers.to_announce().is_empty());
+        assert_eq!(carriers.next_announcements(), [18, 19, 20].map(Shard));
+        assert!(carriers.next_announcements().is_empty());
         carriers.announce_again();
-        assert_eq!(carriers.to_announce(), [18, 19, 20].map(Shard));
+        assert_eq!(carriers.next_announcements(), [18, 19, 20].map(Shard));
     }
 }

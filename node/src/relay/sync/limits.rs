@@ -97,3 +97,6 @@ pub const FRAME_UNITS: u64 = 20;
 
 /// Neighbours whose use is accounted for; far above the connection limit.
 pub const ACCOUNTS_MAX: usize = 4096;
+
+/// Rows looked at for marks in one session, when there is room again: some milliseconds of reading.
+pub const MARK_ROWS_MAX: usize = 4 * 1024;

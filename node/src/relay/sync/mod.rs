@@ -16,6 +16,7 @@
 //! | a peer answered or failed, and [`Sync::owns`] the exchange | [`answered`](Sync::answered) | carry out the outputs |
 //! | all frames of the last [`SyncOutput::Frames`] from a peer are durable or refused | [`settled`](Sync::settled) | carry out the outputs |
 //! | a peer asks | [`asked`](Sync::asked) | admit what was pushed, *then* answer |
+//! | the byte budget is reached, or no longer | [`set_room`](Sync::set_room) | |
 //! | a record came by sync and is durable | [`spread`](Sync::spread) | |
 //!
 //! Two of these make the order right. A session that has fetched acks waits for `settled` before it compares the rest,
@@ -44,7 +45,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use griot_protocol::{
-    NetworkParams, NodeId, RecordId, Shard, Timestamp,
+    Hour, NetworkParams, NodeId, RecordId, Shard, Timestamp,
     sync::{ABOUT_IDS_MAX, FETCH_IDS_MAX, FrameBudget, SyncRequest, SyncResponse},
 };
 use rand::{RngExt, SeedableRng};
@@ -147,6 +148,8 @@ pub struct Sync {
     next_ms: BTreeMap<Shard, u64>,
     accounts: BTreeMap<NodeId, Account>,
     exchanges: u64,
+    has_room: bool,
+    marks_from: Hour,
 }
 
 impl Sync {
@@ -162,6 +165,8 @@ impl Sync {
             next_ms: BTreeMap::new(),
             accounts: BTreeMap::new(),
             exchanges: 0,
+            has_room: true,
+            marks_from: Hour(0),
         }
     }
 
@@ -209,6 +214,12 @@ impl Sync {
                 neighbour.want(shard, at_ms);
             }
         }
+    }
+
+    /// Whether there is room for bodies that were dropped, or not taken, for want of it: then they are asked for again.
+    /// True at first.
+    pub const fn set_room(&mut self, has_room: bool) {
+        self.has_room = has_room;
     }
 
     /// Whether an exchange is sync's; those that the relay started itself are not.
@@ -348,7 +359,8 @@ impl Sync {
             }
             let params = &self.config.params;
             let others = &self.sessions;
-            let mut context = Context { now, store, params, peer, neighbour, others, out };
+            let marks_from = self.has_room.then_some(&mut self.marks_from);
+            let mut context = Context { now, store, params, peer, neighbour, others, out, marks_from };
             let (session, request) = Session::start(shard, &mut context);
             self.ask(now, peer, session, &request, out);
         }
@@ -367,7 +379,8 @@ impl Sync {
             return;
         };
         let (params, others) = (&self.config.params, &self.sessions);
-        let mut context = Context { now, store, params, peer, neighbour, others, out };
+        let marks_from = self.has_room.then_some(&mut self.marks_from);
+        let mut context = Context { now, store, params, peer, neighbour, others, out, marks_from };
         match step(&mut session, &mut context) {
             Step::Wait => {
                 self.sessions.insert(peer, session);

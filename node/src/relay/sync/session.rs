@@ -11,21 +11,21 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use griot_protocol::{
-    NetworkParams, NodeId, RecordId, Shard, ShardBits,
+    Hour, NetworkParams, NodeId, RecordId, Shard, ShardBits,
     sync::{FETCH_IDS_MAX, FrameBudget, Open, Opened, Set, SyncFrame, SyncRequest, SyncResponse, root},
 };
 
 use super::{
     SyncOutput,
-    limits::{EXCHANGE_MS_MAX, EXCHANGES_MAX, SESSION_BYTES_MAX, SESSION_MS_MAX, SETTLE_MS_MAX},
+    limits::{EXCHANGE_MS_MAX, EXCHANGES_MAX, MARK_ROWS_MAX, SESSION_BYTES_MAX, SESSION_MS_MAX, SETTLE_MS_MAX},
     neighbour::Neighbour,
     reconcile::{Batch, ReconcileError, Round},
     respond::live_frame,
-    summary::{Differing, differing, digests, first_hour},
+    summary::{Differing, differing, digests, first_hour, store_set},
 };
 use crate::{
     relay::{ExchangeId, Now},
-    store::{Store, StoreError},
+    store::{Holding, Row, Store, StoreError},
 };
 
 /// What a session may look at and change while it takes a step.
@@ -38,6 +38,8 @@ pub(super) struct Context<'a> {
     /// The other sessions: what they are fetching is not fetched twice.
     pub others: &'a BTreeMap<NodeId, Session>,
     pub out: &'a mut Vec<SyncOutput>,
+    /// Where to look for marks next; `None` while there is no room for their bodies.
+    pub marks_from: Option<&'a mut Hour>,
 }
 
 /// How a session ended.
@@ -87,6 +89,8 @@ pub(super) struct Session {
     exchanges: u32,
     bytes: u64,
     skipped: bool,
+    /// Whether marks were looked for.
+    sought: bool,
     /// Records that this session brought here.
     brought: u64,
     /// Pushes that the neighbour took.
@@ -125,6 +129,7 @@ impl Session {
             exchanges: 0,
             bytes: 0,
             skipped: false,
+            sought: false,
             brought: 0,
             pushes: 0,
         };
@@ -244,7 +249,13 @@ impl Session {
         match self.set {
             Set::Acks => {
                 self.set = Set::Rest;
+                self.phase = Phase::Opening;
                 Ok(Step::Ask(self.open(context)))
+            }
+            Set::Rest if !self.sought => {
+                self.sought = true;
+                self.need = self.marks(context)?;
+                self.advance(context)
             }
             Set::Rest if self.skipped => Err(End::Skipped),
             Set::Rest => Err(End::Done),
@@ -289,6 +300,36 @@ impl Session {
         }
     }
 
+    /// Some of the ids whose bodies were dropped, or not taken, for want of room, now that there is some: the next
+    /// buckets in turn, because they are not indexed.
+    fn marks(&self, context: &mut Context<'_>) -> Result<BTreeSet<RecordId>, End> {
+        let mut marks = BTreeSet::new();
+        let Some(from) = context.marks_from.as_deref_mut() else { return Ok(marks) };
+        if context.store.totals().marks == 0 {
+            return Ok(marks);
+        }
+        let mut hours = BTreeSet::new();
+        for set in [Set::Acks, Set::Rest] {
+            let first = (*from).max(first_hour(context.now.wall));
+            hours.extend(digests(context.store, set, self.shard, first).into_iter().map(|digest| (digest.hour, set)));
+        }
+        let mut rows = 0;
+        for (hour, set) in hours {
+            if rows >= MARK_ROWS_MAX || marks.len() >= FETCH_IDS_MAX {
+                *from = hour;
+                return Ok(marks);
+            }
+            for (_, id) in context.store.bucket(store_set(set), self.shard, hour)? {
+                rows += 1;
+                if context.store.row(&id)?.is_some_and(|row| row.holding == Holding::Marked) {
+                    marks.insert(id);
+                }
+            }
+        }
+        *from = Hour(0);
+        Ok(marks)
+    }
+
     fn reconcile(&mut self, batch: Box<Batch>) -> Result<Step, End> {
         if self.exchanges >= EXCHANGES_MAX {
             return Err(End::More);
@@ -307,8 +348,12 @@ impl Session {
             let Some(id) = self.need.pop_first() else { break };
             if context.others.values().any(|session| session.is_fetching(&id)) {
                 self.skipped = true;
-            } else if !context.neighbour.fetched.has(&id, now_ms) && context.store.row(&id)?.is_none() {
-                window.push(id);
+            } else if !context.neighbour.fetched.has(&id, now_ms) {
+                let row = context.store.row(&id)?;
+                let is_wanted = |row: Row| context.marks_from.is_some() && row.holding == Holding::Marked;
+                if row.is_none_or(is_wanted) {
+                    window.push(id);
+                }
             }
         }
         if window.is_empty() {
@@ -352,7 +397,7 @@ impl Session {
     /// Notes which of the ids asked for have come to anything.
     fn settle(&mut self, window: &[RecordId], context: &mut Context<'_>) -> Result<(), End> {
         for id in window {
-            if context.store.row(id)?.is_some() {
+            if context.store.row(id)?.is_some_and(|row| row.holding != Holding::Marked) {
                 self.brought += 1;
             } else {
                 context.neighbour.fetched.note(*id, context.now.mono_ms);

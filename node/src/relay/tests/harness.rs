@@ -12,7 +12,7 @@ use crate::{
     relay::{
         Answer, CallError, CallId, Config, GossipId, Input, Now, Output, PersistError, Relay, Tally, Ticket, Verdict,
     },
-    store::{Entry, MemberId, MemoryStore, Outcome, Store, StoreError},
+    store::{Entry, MemberId, MemoryStore, Outcome, Store},
 };
 
 /// When all stories begin: a full hour, so that times in them are easy to read.
@@ -352,13 +352,24 @@ pub fn duplicate(record: &Record) -> Result<Answer, CallError> {
     Ok(Answer::Accepted(griot_protocol::api::Accepted { id: record.id(), duplicate: true }))
 }
 
+/// What becomes of publications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gossip {
+    #[default]
+    Works,
+    /// No mesh peer takes them, and the node is told so.
+    FindsNobody,
+    /// They vanish.
+    Loses,
+}
+
 /// Several nodes whose neighbours hear each other at once.
 #[derive(Default)]
 pub struct World {
     pub nodes: BTreeMap<NodeId, Node>,
     links: Vec<(NodeId, NodeId)>,
-    /// Whether gossip gets through; sync always does.
-    pub gossips: bool,
+    /// What becomes of publications; sync always gets through.
+    pub gossip: Gossip,
     /// Requests under way: by exchange of the asker, or as the answerer knows them.
     asked: BTreeMap<u64, (NodeId, NodeId, crate::relay::ExchangeId)>,
     next_inbound: u64,
@@ -369,7 +380,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self { gossips: true, ..Self::default() }
+        Self::default()
     }
 
     pub fn add(&mut self, node: Node) -> NodeId {
@@ -449,9 +460,13 @@ impl World {
 
     /// Gossip: everyone who accepts passes it on.
     fn spread(&mut self, from: NodeId, id: RecordId, frame: &Bytes) {
-        if !self.gossips || self.neighbours(from).is_empty() {
-            self.node(from).feed(Input::Unheard { id });
-            return;
+        match self.gossip {
+            Gossip::Loses => return,
+            Gossip::Works if !self.neighbours(from).is_empty() => {}
+            Gossip::Works | Gossip::FindsNobody => {
+                self.node(from).feed(Input::Unheard { id });
+                return;
+            }
         }
         let mut hops = VecDeque::from([from]);
         let mut heard = std::collections::BTreeSet::from([from]);
@@ -483,11 +498,4 @@ impl World {
 
 fn travels(output: &Output) -> bool {
     matches!(output, Output::Publish { .. } | Output::Ask { .. } | Output::Answer { .. } | Output::FindCarriers { .. })
-}
-
-/// A store whose reads fail.
-pub struct Unreadable(pub MemoryStore);
-
-pub fn read_error() -> StoreError {
-    StoreError::Stopped("test".to_owned())
 }

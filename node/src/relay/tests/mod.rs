@@ -1,7 +1,9 @@
 //! The protocol's stories, told to a relay in virtual time.
 
 mod admission;
+mod chaos;
 mod custody;
 mod harness;
+mod neighbours;
 mod outbox;
 mod receipts;

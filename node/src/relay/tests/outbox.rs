@@ -4,7 +4,7 @@ use griot_protocol::{NodeId, NodeSecret, Shard};
 
 use super::harness::*;
 use crate::relay::{Config, Input, Output};
-use crate::store::{MemberId, Store};
+use crate::store::MemberId;
 
 fn config(bits: u8) -> Config {
     Config::new(params(bits), NodeId([0; 32]))
@@ -41,6 +41,19 @@ fn a_direct_envelope_stays_until_it_is_acked() {
     assert_eq!(outbox_of(&node), 1);
     node.gossip(mailbox.ack(&[&letter], true).frame());
     assert_eq!(outbox_of(&node), 0);
+}
+
+#[test]
+fn an_ack_that_came_first_leaves_nothing_in_the_outbox() {
+    for release in [true, false] {
+        let mut node = Node::new(1);
+        let mailbox = Mailbox::direct(1);
+        let letter = mailbox.envelope(1);
+        node.gossip(mailbox.ack(&[&letter], release).frame());
+        assert!(node.submit(&letter).is_ok());
+        assert_eq!(outbox_of(&node), 0, "release: {release}");
+        assert_eq!(node.holds(&letter), !release, "other devices may still want it");
+    }
 }
 
 #[test]

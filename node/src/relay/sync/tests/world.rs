@@ -226,6 +226,15 @@ impl World {
         ids
     }
 
+    /// Why sessions of a node ended early.
+    pub fn early_ends(&self, node: usize) -> Vec<&'static str> {
+        let reason = |output: &SyncOutput| match output {
+            SyncOutput::Ended { reason, .. } => Some(*reason),
+            _ => None,
+        };
+        self.nodes[node].log.iter().filter_map(reason).collect()
+    }
+
     pub fn count(&self, node: usize, wanted: Tally) -> usize {
         self.nodes[node]
             .log

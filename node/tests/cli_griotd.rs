@@ -1,0 +1,157 @@
+//! `griotd` as scripts use it: exit codes, stdout, files.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn griotd(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_griotd"));
+    command.env_clear().env("HOME", dir).arg("--data-dir").arg(dir.join("data"));
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    griotd(dir).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+struct Node(Child);
+
+impl Node {
+    fn start(dir: &Path) -> Self {
+        let args = ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-discovery", "--api", "127.0.0.1:0"];
+        let child = griotd(dir).args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut node = Self(child);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !run(dir, &["status"]).status.success() {
+            assert!(node.0.try_wait().unwrap().is_none(), "griotd ended: {}", node.stderr());
+            assert!(Instant::now() < deadline, "griotd does not serve");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        node
+    }
+
+    fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// SIGTERM, and the exit code.
+    fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn without_a_node_status_fails_at_once_and_creates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["status", "--json"][..], &["peers"], &["member", "list"], &["bundle", "export", "/dev/null/x"]] {
+        let output = run(dir.path(), args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(output.stdout.is_empty());
+        assert!(text(&output.stderr).contains("no node is running"), "{}", text(&output.stderr));
+    }
+    assert_eq!(run(dir.path(), &["id"]).status.code(), Some(1));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_exit_with_2_and_the_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let fails = |args: &[&str], with: &str| {
+        let output = run(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains(with), "{args:?}: {}", text(&output.stderr));
+    };
+    fails(&["--netwrok", "x"], "--network");
+    fails(&["--network", "No!"], "a-z");
+    fails(&["--api", "0.0.0.0:7700"], "--api-tls");
+    fails(&["--bits", "17"], "0 to 16");
+    std::fs::write(dir.path().join("bad.toml"), "[limits]\nmember_byts = 1\n").unwrap();
+    fails(&["--config", dir.path().join("bad.toml").to_str().unwrap()], "did you mean `limits.member_bytes`?");
+    fails(&["--config", "/no/such/file"], "cannot read");
+    let long = dir.path().join("d".repeat(100));
+    let output = Command::new(env!("CARGO_BIN_EXE_griotd")).arg("--data-dir").arg(&long).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("shorter --data-dir"));
+    assert!(!long.exists());
+    let help = run(dir.path(), &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for command in ["status", "peers", "member", "bundle", "backup", "restore", "verify", "doctor"] {
+        assert!(text(&help.stdout).contains(command), "{command}");
+    }
+}
+
+#[test]
+fn a_running_node_is_inspected_changed_and_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let output = run(dir.path(), &["status", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let lines: Vec<_> = output.stdout.lines().map(Result::unwrap).collect();
+    assert_eq!(lines.len(), 1);
+    let status: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    let peer_id = status["peer_id"].as_str().unwrap();
+    assert!(status["listen"][0].as_str().unwrap().ends_with(&format!("/p2p/{peer_id}")), "{status}");
+    assert_eq!((status["peers"].as_u64(), status["network"].as_str()), (Some(0), Some("griot")));
+    assert!(status["records"].is_u64());
+    let id = run(dir.path(), &["id"]);
+    assert_eq!(text(&id.stdout).trim(), status["node_id"].as_str().unwrap());
+
+    let added = run(dir.path(), &["member", "add", "Awa"]);
+    assert!(text(&added.stdout).trim().starts_with("grt_") && text(&added.stdout).lines().count() == 1);
+    let list = run(dir.path(), &["member", "list", "--json"]);
+    let member: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(member["label"], "Awa");
+    assert_eq!(run(dir.path(), &["member", "revoke", member["id"].as_str().unwrap()]).status.code(), Some(0));
+    assert!(run(dir.path(), &["member", "list", "--json"]).stdout.is_empty());
+    assert_eq!(run(dir.path(), &["member", "revoke", "0"]).status.code(), Some(1));
+
+    let file = dir.path().join("stick.griot");
+    let file = file.to_str().unwrap();
+    assert_eq!(run(dir.path(), &["bundle", "export", file]).status.code(), Some(0));
+    assert_eq!(run(dir.path(), &["bundle", "import", file]).status.code(), Some(0));
+    let backup = dir.path().join("node.bak");
+    let made = run(dir.path(), &["backup", backup.to_str().unwrap()]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&backup).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(run(dir.path(), &["verify"]).status.code(), Some(0));
+    let doctor = run(dir.path(), &["doctor"]);
+    assert!(text(&doctor.stdout).contains("a node runs"), "{}", text(&doctor.stdout));
+
+    // A second node on the same data directory says why it does not start, and leaves the first alone.
+    let second = run(dir.path(), &["--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0", "run"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(run(dir.path(), &["status"]).status.code(), Some(0));
+    assert_eq!(node.stop(), Some(0));
+    assert_eq!(run(dir.path(), &["status"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_socket_left_by_kill_9_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path());
+    node.0.kill().unwrap();
+    node.0.wait().unwrap();
+    assert!(dir.path().join("data/api.sock").exists());
+    assert_eq!(run(dir.path(), &["status"]).status.code(), Some(1));
+    let node = Node::start(dir.path());
+    assert_eq!(node.stop(), Some(0));
+}

@@ -1,5 +1,7 @@
 //! The API answers what it should, refuses what it must with a stable reason, and goes on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod api_common;
 
 use api_common::{Answer, Daemon, Mailbox, exchange, now};

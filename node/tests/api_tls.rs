@@ -1,5 +1,7 @@
 //! The API over TLS, with the node's own certificate pinned.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod api_common;
 
 use std::sync::Arc;

@@ -1,7 +1,9 @@
 //! `griotd` as scripts use it: exit codes, stdout, files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, Read},
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},

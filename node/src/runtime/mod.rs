@@ -12,6 +12,8 @@ mod node;
 mod service;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use handle::Inner;
 pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
 pub use node::{Node, StartError};
 pub use service::{Service, ServiceError, open_offline, serve};

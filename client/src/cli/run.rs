@@ -205,7 +205,7 @@ async fn init(home: &Path, args: InitArgs, printer: &Printer) -> Result<u8, Fail
         new.add_to(&mut account)?;
     }
     let engine = Engine::start(account, Patience::COMMAND);
-    let round = engine.sync().await;
+    let round = engine.greet().await;
     for (home, why) in &round.failed {
         printer.err(format!("warning: home {home}: {why}")).await?;
     }

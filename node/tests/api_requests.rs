@@ -197,7 +197,8 @@ async fn over_tcp_tokens_hosts_and_origins_decide() {
     for path in ["/v1/members", "/v1/peers", "/v1/bundle", "/v1/backup"] {
         assert_eq!(daemon.ask_tcp(Method::GET, path, &[host, token], "").await.problem(403), "operator-only");
     }
-    let joining = daemon.ask_tcp(Method::POST, "/v1/members/self", &[host, ("content-type", JSON)], r#"{"label":""}"#);
+    let headers = [host, ("content-type", JSON)];
+    let joining = daemon.ask_tcp(Method::POST, "/v1/members/self", &headers, r#"{"label":""}"#);
     assert_eq!(joining.await.problem(403), "invite-only");
 
     let path = format!("/v1/members/{}", member.id);

@@ -128,18 +128,23 @@ impl Engine {
     /// Fetches what waits at all homes, submits what is queued, and asks after what is under way. Homes that were
     /// silent a moment ago are tried again.
     pub async fn sync(&self) -> Round {
-        self.round(true).await
+        self.round(pump::Scope::Again).await
+    }
+
+    /// As [`Engine::sync`], and greets every home first, so that the account knows which of them answer.
+    pub async fn greet(&self) -> Round {
+        self.round(pump::Scope::Greet).await
     }
 
     /// Sends what is queued. Homes that were silent a moment ago are left alone.
     pub async fn push(&self) -> Round {
-        self.round(false).await
+        self.round(pump::Scope::New).await
     }
 
-    async fn round(&self, refresh: bool) -> Round {
+    async fn round(&self, scope: pump::Scope) -> Round {
         let (reply, answer) = oneshot::channel();
         let closed = || Round { broken: Some("the engine has stopped".to_owned()), ..Round::default() };
-        if self.requests.send(pump::Request::Round { refresh, reply }).await.is_err() {
+        if self.requests.send(pump::Request::Round { scope, reply }).await.is_err() {
             return closed();
         }
         match tokio::time::timeout(SYNC_MAX, answer).await {

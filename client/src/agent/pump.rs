@@ -29,8 +29,8 @@ const WARNINGS_MAX: usize = 20;
 pub(super) enum Request {
     /// Work until nothing is left to do now, then reply.
     Round {
-        /// Whether everything is to be asked again that was asked a moment ago.
-        refresh: bool,
+        /// What there is to do.
+        scope: Scope,
         /// Where the reply goes.
         reply: oneshot::Sender<Round>,
     },
@@ -40,10 +40,45 @@ pub(super) enum Request {
     Do(Work),
 }
 
+/// What a round is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// What the core asks for by itself.
+    New,
+    /// Also what was asked a moment ago.
+    Again,
+    /// Also a greeting to every home.
+    Greet,
+}
+
 #[derive(Default)]
 struct Lane {
     waiting: VecDeque<Work>,
     under_way: usize,
+    submits: bool,
+}
+
+impl Lane {
+    /// What may begin now. Records are handed over one at a time: a recipient then sees them in the order in which
+    /// they were made, and has no gaps to wait for.
+    fn next(&mut self) -> Option<Work> {
+        if self.under_way >= LANE_CALLS_MAX {
+            return None;
+        }
+        let is_free = |work: &Work| !(self.submits && matches!(work, Work::Submit { .. }));
+        let work = self.waiting.iter().position(is_free).and_then(|at| self.waiting.remove(at))?;
+        self.under_way += 1;
+        self.submits |= matches!(work, Work::Submit { .. });
+        Some(work)
+    }
+
+    /// A call has ended.
+    fn ended(&mut self, work: &Work) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if matches!(work, Work::Submit { .. }) {
+            self.submits = false;
+        }
+    }
 }
 
 struct Pump {
@@ -90,12 +125,17 @@ pub(super) async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Reques
 impl Pump {
     fn take(&mut self, request: Request) {
         match request {
-            Request::Round { refresh, reply } => {
+            Request::Round { scope, reply } => {
                 if self.waiters.is_empty() {
                     self.round = Round::default();
                 }
-                if refresh {
+                if scope != Scope::New {
                     self.shared.account().refresh();
+                }
+                if scope == Scope::Greet {
+                    for home in self.shared.homes().unwrap_or_default() {
+                        self.lanes.entry(home.id).or_default().waiting.push_back(Work::Greet { home: home.id });
+                    }
                 }
                 self.waiters.push(reply);
             }
@@ -116,9 +156,7 @@ impl Pump {
             self.lanes.entry(item.home()).or_default().waiting.push_back(item);
         }
         for lane in self.lanes.values_mut() {
-            while lane.under_way < LANE_CALLS_MAX {
-                let Some(work) = lane.waiting.pop_front() else { break };
-                lane.under_way += 1;
+            while let Some(work) = lane.next() {
                 let shared = self.shared.clone();
                 self.calls.push(Box::pin(async move {
                     let outcome = shared.perform(&work).await;
@@ -144,7 +182,7 @@ impl Pump {
         let home = work.home();
         let mut also_failed = VecDeque::new();
         if let Some(lane) = self.lanes.get_mut(&home) {
-            lane.under_way = lane.under_way.saturating_sub(1);
+            lane.ended(&work);
             if matches!(outcome, Outcome::Unreachable(_)) {
                 also_failed = std::mem::take(&mut lane.waiting);
             }

@@ -205,7 +205,7 @@ async fn init(home: &Path, args: InitArgs, printer: &Printer) -> Result<u8, Fail
         new.add_to(&mut account)?;
     }
     let engine = Engine::start(account, Patience::COMMAND);
-    let round = engine.sync().await;
+    let round = engine.greet().await;
     for (home, why) in &round.failed {
         printer.err(format!("warning: home {home}: {why}")).await?;
     }
@@ -217,7 +217,8 @@ async fn init(home: &Path, args: InitArgs, printer: &Printer) -> Result<u8, Fail
     let next = if round.failed.len() < homes.len() {
         "Next: `griot invite` prints a link to give to somebody; `griot connect LINK` uses one."
     } else {
-        "No home answers yet: start the node, then `griot status` tells whether it does."
+        "No home is ready yet; the warning says why. Once the node runs, `griot status` tells; where token or fingerprint \
+         are wrong, `griot home remove URL` and add it again with the right ones."
     };
     printer.err(next).await?;
     Ok(exit::DONE)

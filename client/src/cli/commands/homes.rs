@@ -63,7 +63,7 @@ impl Context {
                 for home in &homes {
                     self.engine.with(|account| home.add_to(account))?;
                 }
-                let round = self.sync().await?;
+                let round = self.greet().await?;
                 let silent = homes.iter().any(|home| round.failed.contains_key(&home.url));
                 let line = if silent {
                     "The home is added. It does not answer yet; every command will try it."
@@ -84,7 +84,7 @@ impl Context {
                 DONE
             }
             HomeCommand::List { json } => {
-                self.sync().await?;
+                self.greet().await?;
                 let homes = self.homes()?;
                 self.list(json, &homes, &HEAD, HomeLine::row, "No homes. `griot home add URL` adds one.").await?;
                 DONE
@@ -98,7 +98,7 @@ impl Context {
     }
 
     pub(super) async fn status(&self, json: bool) -> Outcome {
-        self.sync().await?;
+        self.greet().await?;
         let status = self.engine.with(|account| account.status())?;
         let homes = self.homes()?;
         if json {

@@ -1,8 +1,7 @@
 //! Messages: send, sent, inbox.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use griot_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -24,7 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Serialize, Deserialize)]
 struct Waiting {
     id: String,
-    until: Timestamp,
+    /// Milliseconds since the epoch: another process may go on waiting.
+    until_ms: u64,
 }
 
 impl Context {
@@ -33,11 +33,11 @@ impl Context {
             Some(mark) => serde_json::from_value(mark.clone()).map_err(|e| Failure::Other(e.to_string()))?,
             None => {
                 // Fetching comes first: the acceptance that makes this contact one may be waiting.
-                let until = now().plus(args.timeout);
+                let until_ms = now_ms().saturating_add(args.timeout.saturating_mul(1000));
                 self.sync().await?;
                 let content = json!({ "type": "text", "text": args.text });
                 let sent = self.engine.with(|account| account.send(now(), &args.who, content))?;
-                let waiting = Waiting { id: sent.id, until };
+                let waiting = Waiting { id: sent.id, until_ms };
                 let mark = serde_json::to_value(&waiting).map_err(|e| Failure::Other(e.to_string()))?;
                 self.printer.mark(mark).await?;
                 self.push().await?;
@@ -58,7 +58,7 @@ impl Context {
         loop {
             let message = self.engine.with(|account| account.sent_one(&waiting.id))?;
             let is_over = matches!(message.state, SendState::Expired | SendState::Refused);
-            if is_over || message.state >= wanted.state() || now() >= waiting.until {
+            if is_over || message.state >= wanted.state() || now_ms() >= waiting.until_ms {
                 return Ok(Some(message));
             }
             if is_first {
@@ -66,12 +66,13 @@ impl Context {
                 self.engine.go_live();
                 is_first = false;
             }
-            let left = Duration::from_secs(waiting.until.since(now())).min(LOOK_EVERY);
+            let left = Duration::from_millis(waiting.until_ms.saturating_sub(now_ms())).min(LOOK_EVERY);
             tokio::select! {
                 () = self.stop.asked() => return Ok(None),
                 () = sent_event(&mut events) => {}
                 () = tokio::time::sleep(left) => {
-                    let _warned_before = tokio::time::timeout(left.max(LOOK_EVERY), self.engine.sync()).await;
+                    // Goes on by itself when it takes longer; what it warns of was said before.
+                    let _took_longer = tokio::time::timeout(left, self.engine.sync()).await;
                 }
             }
         }
@@ -224,6 +225,11 @@ impl WaitFor {
     }
 }
 
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn state_words(message: &SentMessage) -> String {
     match message.state {
         SendState::Queued => "queued".to_owned(),
@@ -264,6 +270,8 @@ pub(in crate::cli) fn check_text(text: &str) -> Result<(), ClientError> {
 
 #[cfg(test)]
 mod tests {
+    use griot_protocol::Timestamp;
+
     use super::*;
 
     #[test]

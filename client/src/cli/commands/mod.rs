@@ -135,6 +135,13 @@ impl Context {
         Ok(round)
     }
 
+    /// The same, and greets every home.
+    pub(super) async fn greet(&self) -> Result<Round, Failure> {
+        let round = self.engine.greet().await;
+        self.tell(&round).await?;
+        Ok(round)
+    }
+
     /// Sends what a command has queued.
     pub(super) async fn push(&self) -> Result<Round, Failure> {
         let round = self.engine.push().await;

@@ -36,6 +36,7 @@ pub(super) struct AccountRow {
     pub next_home: u32,
     pub next_sent: u64,
     pub next_inbox: u64,
+    pub next_queued: u64,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -198,6 +199,8 @@ pub(super) enum QueuedKind {
 /// A record that waits for a home, or for its ack. Its frame is in a row of its own.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct QueuedRow {
+    /// Records leave in the order in which they were made.
+    pub number: u64,
     pub kind: QueuedKind,
     pub address: Address,
     pub created_at: Timestamp,

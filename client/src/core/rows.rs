@@ -13,7 +13,7 @@ use super::{
     error::ClientError,
     types::{ContactState, Home, SendState},
 };
-use crate::store::Store;
+use crate::store::{Row, Store};
 
 /// The version of these rows.
 pub(super) const ROWS_VERSION: u32 = 1;
@@ -354,8 +354,8 @@ pub(super) fn load_all<S: Store, T: DeserializeOwned>(store: &S, prefix: &[u8]) 
 }
 
 /// Reads every row whose key begins with `prefix`, undecoded.
-pub(super) fn load_raw<S: Store>(store: &S, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ClientError> {
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+pub(super) fn load_raw<S: Store>(store: &S, prefix: &[u8]) -> Result<Vec<Row>, ClientError> {
+    let mut rows: Vec<Row> = Vec::new();
     loop {
         let after = rows.last().map(|(key, _)| key.clone());
         let page = store.scan(prefix, after.as_deref(), SCAN_PAGE)?;

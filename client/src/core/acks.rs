@@ -90,11 +90,11 @@ impl<S: Store> Tx<'_, S> {
             return self.advance(&row.kind, SendState::Delivered, None);
         }
         for record in receipts {
-            if let Body::Custody(custody) = record.body() {
-                if custody.items.binary_search(id).is_ok() {
-                    row.stored = true;
-                    self.stored_on(&row.kind, custody.node)?;
-                }
+            if let Body::Custody(custody) = record.body()
+                && custody.items.binary_search(id).is_ok()
+            {
+                row.stored = true;
+                self.stored_on(&row.kind, custody.node)?;
             }
         }
         let waiting = status.waiting.clone().filter(|_| !row.stored);

@@ -186,7 +186,7 @@ impl<S: Store> Client<S> {
     /// # Errors
     /// [`ClientError::NoSuchInvite`].
     pub fn revoke_invite(&mut self, now: Timestamp, id: &str) -> Result<(), ClientError> {
-        Ok(self.transact(now, |tx| tx.revoke_invite(id))?.0)
+        self.transact(now, |tx| tx.revoke_invite(id)).map(drop)
     }
 
     /// Asks the maker of a link for contact: the contact (pending), and the record that carries the request. Asking a
@@ -225,7 +225,7 @@ impl<S: Store> Client<S> {
     /// # Errors
     /// [`ClientError::NoSuchRequest`].
     pub fn decline(&mut self, now: Timestamp, id: &str) -> Result<(), ClientError> {
-        Ok(self.transact(now, |tx| tx.decline(id))?.0)
+        self.transact(now, |tx| tx.decline(id)).map(drop)
     }
 
     /// All contacts.

@@ -108,7 +108,12 @@ impl<S: Store> Tx<'_, S> {
         expires_at: Timestamp,
         resends: u8,
     ) -> Result<(), ClientError> {
+        let mut account = self.account()?;
+        let number = account.next_queued;
+        account.next_queued += 1;
+        self.put_account(&account)?;
         let row = QueuedRow {
+            number,
             kind,
             address: record.address(),
             created_at,

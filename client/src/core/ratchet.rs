@@ -173,5 +173,6 @@ pub(super) fn new_account(now: Timestamp, name: &str) -> Result<AccountRow, Clie
         next_home: 1,
         next_sent: 1,
         next_inbox: 1,
+        next_queued: 1,
     })
 }

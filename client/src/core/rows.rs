@@ -13,7 +13,7 @@ use super::{
     error::ClientError,
     types::{ContactState, Home, SendState},
 };
-use crate::store::Store;
+use crate::store::{Row, Store};
 
 /// The version of these rows.
 pub(super) const ROWS_VERSION: u32 = 1;
@@ -36,6 +36,7 @@ pub(super) struct AccountRow {
     pub next_home: u32,
     pub next_sent: u64,
     pub next_inbox: u64,
+    pub next_queued: u64,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -198,6 +199,8 @@ pub(super) enum QueuedKind {
 /// A record that waits for a home, or for its ack. Its frame is in a row of its own.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct QueuedRow {
+    /// Records leave in the order in which they were made.
+    pub number: u64,
     pub kind: QueuedKind,
     pub address: Address,
     pub created_at: Timestamp,
@@ -351,8 +354,8 @@ pub(super) fn load_all<S: Store, T: DeserializeOwned>(store: &S, prefix: &[u8]) 
 }
 
 /// Reads every row whose key begins with `prefix`, undecoded.
-pub(super) fn load_raw<S: Store>(store: &S, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ClientError> {
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+pub(super) fn load_raw<S: Store>(store: &S, prefix: &[u8]) -> Result<Vec<Row>, ClientError> {
+    let mut rows: Vec<Row> = Vec::new();
     loop {
         let after = rows.last().map(|(key, _)| key.clone());
         let page = store.scan(prefix, after.as_deref(), SCAN_PAGE)?;

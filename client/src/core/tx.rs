@@ -15,7 +15,7 @@ use super::{
     rows::{self, AccountRow, key},
     types::Event,
 };
-use crate::store::{Change, Store};
+use crate::store::{Change, Row, Store};
 
 /// The changes of one transaction.
 pub(super) struct Tx<'c, S: Store> {
@@ -69,7 +69,7 @@ impl<'c, S: Store> Tx<'c, S> {
     }
 
     /// Every row whose key begins with `prefix`, in order.
-    pub fn all_raw(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ClientError> {
+    pub fn all_raw(&self, prefix: &[u8]) -> Result<Vec<Row>, ClientError> {
         let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = rows::load_raw(self.store, prefix)?.into_iter().collect();
         for (key, value) in self.changes.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)) {
             match value {

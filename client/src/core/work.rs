@@ -202,11 +202,14 @@ fn submissions<S: Store>(
 ) -> Result<Vec<Work>, ClientError> {
     let homes: Vec<HomeId> = greeted.iter().map(|row| row.home.id).collect();
     let mut asks = Vec::new();
+    let mut queue: Vec<(QueuedRow, RecordId)> = Vec::new();
     for (row_key, bytes) in rows::load_raw(store, key::QUEUE)? {
-        let Some(id) = key::parse_record(&row_key) else {
-            continue;
-        };
-        let row: QueuedRow = rows::decode(&bytes)?;
+        if let Some(id) = key::parse_record(&row_key) {
+            queue.push((rows::decode(&bytes)?, id));
+        }
+    }
+    queue.sort_by_key(|(row, _)| row.number);
+    for (row, id) in queue {
         for home in targets(&row, &id, timers, &homes, now) {
             // No room: the frame is not worth reading. It has its turn once what is ahead is done.
             if wanted.len() < WORK_MAX {

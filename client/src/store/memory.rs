@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Store, StoreError};
+use super::{Change, Row, Store, StoreError};
 
 /// Where a planned crash strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Store for MemoryStore {
         Ok(self.rows.get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Row>, StoreError> {
         self.check_alive()?;
         let rows = self.rows.range::<[u8], _>(super::from(prefix, after));
         Ok(rows.take_while(|(key, _)| key.starts_with(prefix)).take(max).map(|(k, v)| (k.clone(), v.clone())).collect())

@@ -47,6 +47,9 @@ pub enum StoreError {
     Damaged(String),
 }
 
+/// A row: its key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// An ordered map of rows. Keys are chosen by the core and sort bytewise.
 pub trait Store: Send {
     /// Reads a row.
@@ -59,7 +62,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// The disk failed, or a row is damaged.
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Row>, StoreError>;
 
     /// Makes all changes or none, durably (fdatasync), and only then returns.
     ///

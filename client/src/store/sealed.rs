@@ -19,7 +19,7 @@ use std::{
 };
 
 use super::{
-    Change, Store, StoreError, StoreKey,
+    Change, Row, Store, StoreError, StoreKey,
     vault::{self, Secret, io},
 };
 
@@ -217,7 +217,7 @@ impl Store for SledStore {
         self.keys.get(key).map(|parts| self.read(key, *parts)).transpose()
     }
 
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Row>, StoreError> {
         self.keys
             .range::<[u8], _>(super::from(prefix, after))
             .take_while(|(key, _)| key.starts_with(prefix))

@@ -27,6 +27,7 @@ struct Change {
 pub(super) struct Changes<'a> {
     index: &'a Index,
     tables: &'a mut Tables,
+    floor_before: Hour,
     rows: BTreeMap<RecordId, Change>,
     named: BTreeMap<Name, Option<(bool, Timestamp)>>,
     about: Batch,
@@ -37,7 +38,17 @@ pub(super) struct Changes<'a> {
 impl<'a> Changes<'a> {
     pub(super) fn new(index: &'a Index, tables: &'a mut Tables) -> Self {
         let (about, registrations, members) = (Batch::default(), Batch::default(), Batch::default());
-        Self { index, tables, rows: BTreeMap::new(), named: BTreeMap::new(), about, registrations, members }
+        let floor_before = tables.floor;
+        Self {
+            index,
+            tables,
+            floor_before,
+            rows: BTreeMap::new(),
+            named: BTreeMap::new(),
+            about,
+            registrations,
+            members,
+        }
     }
 
     fn row(&mut self, id: &RecordId) -> Result<&mut Option<Stored>, StoreError> {
@@ -297,7 +308,7 @@ impl<'a> Changes<'a> {
             }
         }
         let index = self.index;
-        if index.floor()? != self.tables.floor.0 {
+        if self.tables.floor != self.floor_before {
             index.meta.insert("floor", &self.tables.floor.0.to_be_bytes())?;
         }
         let batches = [

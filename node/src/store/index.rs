@@ -25,6 +25,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use griot_protocol::{Address, RecordId, Shard, ShardBits, Timestamp, codec};
@@ -42,6 +43,10 @@ const SCHEMA: u32 = 1;
 
 /// About entries that are looked at for an envelope that is not known here.
 const ABOUT_SCANNED_MAX: usize = 1024;
+
+/// How often, and how long apart, sled's lock is tried: ten seconds, of which milliseconds are used.
+const LOCK_TRIES: u32 = 1000;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A row, and where its entry lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +143,9 @@ impl Index {
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(dir).map_err(io_error("cleaning up", dir))?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = config.open()?;
+        // The index is small beside the log: space is not what to save here.
+        let config = config.mode(sled::Mode::HighThroughput);
+        let db = open_when_free(&config)?;
         let tree = |name: &str| db.open_tree(name);
         Ok(Self {
             rows: tree("rows")?,
@@ -320,6 +327,21 @@ impl Index {
         }
         super::apply::load_locals(self, tables, &mut furthest)?;
         Ok(furthest)
+    }
+}
+
+/// sled's threads may hold its lock a moment longer than its last handle lives. Nobody else can: the store's own lock
+/// is taken. Without patience, closing a store and opening it again would look like a broken index.
+fn open_when_free(config: &sled::Config) -> Result<Db, StoreError> {
+    let mut tries = 0;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if tries < LOCK_TRIES && error.to_string().contains("acquire lock") => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return Ok(opened?),
+        }
     }
 }
 

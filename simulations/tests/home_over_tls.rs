@@ -31,9 +31,10 @@ fn a_member_with_token_and_pin_is_served_and_nobody_else() {
     let certificate = certificate();
     let port = free_port();
     let path = |name: &str| certificate.dir.path().join(name).display().to_string();
-    let args = ["--api-tls", &path("cert.pem"), &path("key.pem"), "--api", &format!("127.0.0.1:{port}")];
+    let args = ["--api-tls", &path("cert.pem"), &path("key.pem")];
     let node = NodeProcess::start(NodeOptions {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        api: Some(format!("127.0.0.1:{port}")),
         ..NodeOptions::default()
     })
     .unwrap();

@@ -3,18 +3,21 @@
 #![allow(clippy::unwrap_used)]
 
 use griot_client::core::SendState;
-use griot_simulations::live::{node, person::Person, wait_for};
+use griot_simulations::live::{
+    node::{self, NodeOptions},
+    person::Person,
+    wait_for,
+};
 
 #[test]
 fn a_message_finds_its_shard_among_five_nodes_and_the_sender_hears_of_it() {
-    let mut args = vec!["--bits", "2"];
-    args.extend(["--postage-bits", "4"]);
-    let nodes = node::row(5, &args).unwrap();
+    let args = ["--bits", "2", "--postage-bits", "4"].map(str::to_owned).to_vec();
+    let nodes = node::chain(5, &NodeOptions { args, discovery: true, ..NodeOptions::default() }).unwrap();
     let awa = Person::init("Awa", &[nodes[0].url()]).unwrap();
     let kofi = Person::init("Kofi", &[nodes[4].url()]).unwrap();
     kofi.befriend(&awa).unwrap();
-    let id = awa.send("Kofi", "over four hops", "stored").unwrap();
-    assert_eq!(kofi.texts().unwrap(), ["over four hops"]);
+    let id = awa.send("Kofi", "into a shard of strangers", "stored").unwrap();
+    assert_eq!(kofi.texts().unwrap(), ["into a shard of strangers"]);
     wait_for("the ack", || (awa.state_of(&id).unwrap() == Some(SendState::Delivered)).then_some(())).unwrap();
     for node in &nodes {
         let info = node.info().unwrap();

@@ -1,21 +1,20 @@
 //! What entries do to the index.
 //!
-//! [`Changes`] collects what a group of entries does, reading through to the trees, and writes it in one batch for each
-//! tree. A row's derived keys (mailbox, hour, outbox) and sums follow from comparing what it was with what it became,
+//! [`Changes`] collects what a group of entries does, reading through to the trees, and writes it in one
+//! batch. A row's derived keys (mailbox, hour, outbox) and sums follow from comparing what it was with what it became,
 //! in one place, so that they cannot drift from it.
 
 use std::collections::BTreeMap;
-
-use griot_protocol::{Address, Body, Grant, Hour, MailboxKeys, Record, RecordId, RecordKind, Timestamp, codec};
-use sled::Batch;
 
 use super::{
     Holding, Local, MemberId, MemberRow, Outcome, Position, RegistrationRow, Row, StoreError,
     index::{Index, Name, Stored, about_key, broken, encode_stored, hour_key, mailbox_key, name_key, trailing_id},
     local::Fact,
     log::{Location, Log},
+    table::{Part, Writes},
     tables::Tables,
 };
+use griot_protocol::{Address, Body, Grant, Hour, MailboxKeys, Record, RecordId, RecordKind, Timestamp, codec};
 
 /// A row before and after.
 struct Change {
@@ -30,25 +29,13 @@ pub(super) struct Changes<'a> {
     floor_before: Hour,
     rows: BTreeMap<RecordId, Change>,
     named: BTreeMap<Name, Option<(bool, Timestamp)>>,
-    about: Batch,
-    registrations: Batch,
-    members: Batch,
+    writes: Writes,
 }
 
 impl<'a> Changes<'a> {
     pub(super) fn new(index: &'a Index, tables: &'a mut Tables) -> Self {
-        let (about, registrations, members) = (Batch::default(), Batch::default(), Batch::default());
         let floor_before = tables.floor;
-        Self {
-            index,
-            tables,
-            floor_before,
-            rows: BTreeMap::new(),
-            named: BTreeMap::new(),
-            about,
-            registrations,
-            members,
-        }
+        Self { index, tables, floor_before, rows: BTreeMap::new(), named: BTreeMap::new(), writes: Writes::default() }
     }
 
     fn row(&mut self, id: &RecordId) -> Result<&mut Option<Stored>, StoreError> {
@@ -156,12 +143,12 @@ impl<'a> Changes<'a> {
             Body::Envelope(_) => {}
             Body::Custody(custody) => {
                 for item in &custody.items {
-                    self.about.insert(about_key(item, &address, kind, &id), &[]);
+                    self.writes.insert(Part::About, about_key(item, &address, kind, &id), &[][..]);
                 }
             }
             Body::Ack(ack) => {
                 for item in &ack.items {
-                    self.about.insert(about_key(&item.id, &address, kind, &id), &[]);
+                    self.writes.insert(Part::About, about_key(&item.id, &address, kind, &id), &[][..]);
                     let named = self.named((address, item.id, item.created_at))?;
                     let (release, until) = named.unwrap_or_default();
                     *named = Some((release || ack.release, until.max(ack.expires_at)));
@@ -195,17 +182,17 @@ impl<'a> Changes<'a> {
             Local::Registered { member, keys, grant, at } => {
                 let key = (keys.address(), *member);
                 let row = RegistrationRow { member: *member, keys: *keys, grant: *grant, at: *at };
-                self.registrations.insert(registration_key(&key), encode_registration(&row, location));
+                self.writes.insert(Part::Registrations, registration_key(&key), encode_registration(&row, location));
                 self.tables.set_registration(key, Some((row, location)));
             }
             Local::Unregistered { member, address } => self.unregister((*address, *member)),
             Local::MemberAdded { member, label, token_hash, at } => {
                 let row = MemberRow { member: *member, label: label.clone(), token_hash: *token_hash, at: *at };
-                self.members.insert(&member.0, encode_member(&row, location));
+                self.writes.insert(Part::Members, member.0, encode_member(&row, location));
                 self.tables.set_member(*member, Some((row, location)));
             }
             Local::MemberRevoked { member } => {
-                self.members.remove(&member.0);
+                self.writes.remove(Part::Members, member.0);
                 self.tables.set_member(*member, None);
                 let theirs = self.tables.registrations.keys().filter(|(_, of)| of == member);
                 for key in theirs.copied().collect::<Vec<_>>() {
@@ -245,7 +232,7 @@ impl<'a> Changes<'a> {
     }
 
     fn unregister(&mut self, key: (Address, MemberId)) {
-        self.registrations.remove(registration_key(&key));
+        self.writes.remove(Part::Registrations, registration_key(&key));
         self.tables.set_registration(key, None);
     }
 
@@ -258,13 +245,13 @@ impl<'a> Changes<'a> {
             Body::Envelope(_) => {}
             Body::Custody(custody) => {
                 for item in &custody.items {
-                    self.about.remove(about_key(item, &address, kind, id));
+                    self.writes.remove(Part::About, about_key(item, &address, kind, id));
                 }
             }
             Body::Ack(ack) => {
                 let floor = self.tables.floor;
                 for item in &ack.items {
-                    self.about.remove(about_key(&item.id, &address, kind, id));
+                    self.writes.remove(Part::About, about_key(&item.id, &address, kind, id));
                     let named = self.named((address, item.id, item.created_at))?;
                     if named.is_some_and(|(_, until)| until.hour() < floor) {
                         *named = None;
@@ -275,73 +262,45 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// Writes it all: rows first, then what leads to them.
+    /// Writes it all, at once.
     pub(super) fn write(self) -> Result<(), StoreError> {
-        let [mut rows, mut mailbox, mut by_hour, mut outbox, mut named] = std::array::from_fn(|_| Batch::default());
-        for (id, change) in &self.rows {
+        let Self { index, tables, floor_before, rows, named, mut writes } = self;
+        for (id, change) in &rows {
             if change.before == change.now {
                 continue;
             }
             if let Some(stored) = &change.before {
-                self.tables.count(stored, false);
-                derived(&stored.row, |tree, key, _| match tree {
-                    Derived::Mailbox => mailbox.remove(key),
-                    Derived::Hour => by_hour.remove(key),
-                    Derived::Outbox => outbox.remove(key),
-                });
-                rows.remove(&id.0);
+                tables.count(stored, false);
+                derived(&stored.row, |part, key, _| writes.remove(part, key));
+                writes.remove(Part::Rows, id.0);
             }
             if let Some(stored) = &change.now {
-                self.tables.count(stored, true);
-                derived(&stored.row, |tree, key, value| match tree {
-                    Derived::Mailbox => mailbox.insert(key, value),
-                    Derived::Hour => by_hour.insert(key, value),
-                    Derived::Outbox => outbox.insert(key, value),
-                });
-                rows.insert(&id.0, encode_stored(stored));
+                tables.count(stored, true);
+                derived(&stored.row, |part, key, value| writes.insert(part, key, value));
+                writes.insert(Part::Rows, id.0, encode_stored(stored));
             }
         }
-        for (name, value) in &self.named {
+        for (name, value) in &named {
             match value {
-                Some(value) => named.insert(name_key(name), codec::encode(value)),
-                None => named.remove(name_key(name)),
+                Some(value) => writes.insert(Part::Named, name_key(name), codec::encode(value)),
+                None => writes.remove(Part::Named, name_key(name)),
             }
         }
-        let index = self.index;
-        if self.tables.floor != self.floor_before {
-            index.meta.insert("floor", &self.tables.floor.0.to_be_bytes())?;
+        if tables.floor != floor_before {
+            index.meta.insert("floor", &tables.floor.0.to_be_bytes())?;
         }
-        let batches = [
-            (&index.rows, rows),
-            (&index.mailbox, mailbox),
-            (&index.by_hour, by_hour),
-            (&index.outbox, outbox),
-            (&index.named, named),
-            (&index.about, self.about),
-            (&index.registrations, self.registrations),
-            (&index.members, self.members),
-        ];
-        for (tree, batch) in batches {
-            tree.apply_batch(batch)?;
-        }
-        Ok(())
+        index.write(writes)
     }
-}
-
-enum Derived {
-    Mailbox,
-    Hour,
-    Outbox,
 }
 
 /// The keys that follow from a row, with their values.
-fn derived(row: &Row, mut each: impl FnMut(Derived, &[u8], &[u8])) {
+fn derived(row: &Row, mut each: impl FnMut(Part, &[u8], &[u8])) {
     if let Some(position) = row.position {
-        each(Derived::Mailbox, &mailbox_key(&row.address, position), &row.id.0);
+        each(Part::Mailbox, &mailbox_key(&row.address, position), &row.id.0);
     }
-    each(Derived::Hour, &hour_key(row), &[]);
+    each(Part::ByHour, &hour_key(row), &[][..]);
     if let Some(member) = row.outbox {
-        each(Derived::Outbox, &row.id.0, &member.0);
+        each(Part::Outbox, &row.id.0, &member.0);
     }
 }
 
@@ -416,13 +375,13 @@ pub(super) fn load_locals(index: &Index, tables: &mut Tables, furthest: &mut Loc
         tables.set_member(row.member, Some((row, location)));
     }
     // An ack whose frame went bad could not take its tombstones along when it expired.
-    let mut stale = Batch::default();
-    for named in &index.named {
+    let mut stale = Writes::default();
+    for named in index.named.iter() {
         let (key, value) = named?;
         let (_, until): (bool, Timestamp) = codec::decode(&value).map_err(|_| broken("a tombstone does not decode"))?;
         if until.hour() < Hour(tables.floor.0) {
-            stale.remove(key);
+            stale.remove(Part::Named, key);
         }
     }
-    Ok(index.named.apply_batch(stale)?)
+    index.write(stale)
 }

@@ -1,6 +1,6 @@
 //! The index: what the log's entries amount to, in sled, so that nothing has to be read to be found.
 //!
-//! | tree | key | value |
+//! | table | key | value |
 //! |---|---|---|
 //! | `rows` | id | [`Row`], and where its entry lies in the log |
 //! | `mailbox` | address ‖ position BE | id |
@@ -11,6 +11,8 @@
 //! | `outbox` | id | member |
 //! | `peers` | number | a remembered peer |
 //! | `meta` | name | schema, marker, epoch, floor, checkpoint |
+//!
+//! All tables but the last two are parts of one tree ([`super::table`]), which changes as a whole.
 //!
 //! A shard is a range of `by_hour` for any number of shard bits. No value comes near 4 KiB, from where sled would put
 //! it into a file of its own that it never syncs.
@@ -35,6 +37,7 @@ use super::{
     ABOUT_MAX, Position, RememberedPeer, Row, StoreError, SyncSet,
     local::{Packed, pack, unpack},
     log::{Location, io_error},
+    table::{Part, Table, Writes},
     tables::{Tables, sync_set},
 };
 
@@ -68,19 +71,21 @@ pub(super) struct Checkpoint {
     pub next_batch: u64,
 }
 
-/// The trees.
+/// The tables.
 pub(super) struct Index {
     db: Db,
-    pub rows: Tree,
-    pub mailbox: Tree,
-    pub by_hour: Tree,
-    pub named: Tree,
-    pub about: Tree,
-    pub registrations: Tree,
-    pub members: Tree,
-    pub outbox: Tree,
+    pub rows: Table,
+    pub mailbox: Table,
+    pub by_hour: Table,
+    pub named: Table,
+    pub about: Table,
+    pub registrations: Table,
+    pub members: Table,
+    pub outbox: Table,
     peers: Tree,
     pub meta: Tree,
+    /// What the tables above are parts of.
+    records: Tree,
     db_file: PathBuf,
 }
 
@@ -147,17 +152,20 @@ impl Index {
         let config = config.mode(sled::Mode::HighThroughput);
         let db = open_when_free(&config)?;
         let tree = |name: &str| db.open_tree(name);
+        let records = tree("records")?;
+        let table = |part| Table::new(records.clone(), part);
         Ok(Self {
-            rows: tree("rows")?,
-            mailbox: tree("mailbox")?,
-            by_hour: tree("by_hour")?,
-            named: tree("named")?,
-            about: tree("about")?,
-            registrations: tree("registrations")?,
-            members: tree("members")?,
-            outbox: tree("outbox")?,
+            rows: table(Part::Rows),
+            mailbox: table(Part::Mailbox),
+            by_hour: table(Part::ByHour),
+            named: table(Part::Named),
+            about: table(Part::About),
+            registrations: table(Part::Registrations),
+            members: table(Part::Members),
+            outbox: table(Part::Outbox),
             peers: tree("peers")?,
             meta: tree("meta")?,
+            records: records.clone(),
             db_file: dir.join("db"),
             db,
         })
@@ -209,6 +217,11 @@ impl Index {
         synced.map_err(io_error("syncing", &self.db_file))
     }
 
+    /// Makes changes to the tables, together.
+    pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
+        Ok(writes.make(&self.records)?)
+    }
+
     pub(super) fn stored(&self, id: &RecordId) -> Result<Option<Stored>, StoreError> {
         let Some(value) = self.rows.get(id.0)? else { return Ok(None) };
         decode_stored(&value).map(Some).ok_or_else(|| broken("a row does not decode"))
@@ -218,7 +231,7 @@ impl Index {
     pub(super) fn all_rows(&self, after: Option<RecordId>) -> impl Iterator<Item = Result<Stored, StoreError>> {
         let from = after.map_or_else(Vec::new, |id| id.0.to_vec());
         let rows = self.rows.range(from..).filter(move |row| match (row, after) {
-            (Ok((key, _)), Some(after)) => key.as_ref() != after.0,
+            (Ok((key, _)), Some(after)) => key[..] != after.0,
             _ => true,
         });
         rows.map(|row| decode_stored(&row?.1).ok_or_else(|| broken("a row does not decode")))

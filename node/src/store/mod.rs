@@ -22,6 +22,7 @@ mod memory;
 mod model;
 mod opening;
 mod recovery;
+mod table;
 mod tables;
 mod verify;
 

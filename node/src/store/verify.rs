@@ -64,11 +64,11 @@ impl DiskStore {
             self.verify_row(&stored.row.id, &mut report)?;
         }
         let _tables = self.tables();
-        for entry in &self.index.mailbox {
+        for entry in self.index.mailbox.iter() {
             let (key, id) = entry?;
             let row = trailing_id(&id).map(|id| self.index.stored(&id)).transpose()?.flatten();
             let position = row.and_then(|stored| Some(mailbox_key(&stored.row.address, stored.row.position?)));
-            if position.is_none_or(|position| position != key.as_ref()) {
+            if position.is_none_or(|position| position[..] != key[..]) {
                 report.contradicts(format!("mailbox entry {key:02x?} leads to no row"));
             }
         }

@@ -10,13 +10,17 @@ use tempfile::TempDir;
 
 use super::{LiveError, binaries, wait_for};
 
-/// How a node is started. Everything is on loopback, and nothing is discovered.
+/// How a node is started: on loopback only.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
     /// Full multiaddrs to dial.
     pub peers: Vec<String>,
     /// The network's name; the standard one where there is none.
     pub network: Option<String>,
+    /// Where to serve the API over TCP; a free port on loopback where there is none.
+    pub api: Option<String>,
+    /// Whether it may dial nodes that it was not told of. The local network is never searched.
+    pub discovery: bool,
     /// More command line arguments.
     pub args: Vec<String>,
 }
@@ -56,7 +60,11 @@ impl NodeProcess {
             .open(self.log_path())
             .map_err(LiveError::io("opening the node's log"))?;
         let mut command = Command::new(binaries::find("griotd")?);
-        command.arg("--data-dir").arg(self.data_dir()).args(["--no-discovery", "--api", "127.0.0.1:0"]);
+        let api = self.options.api.as_deref().unwrap_or("127.0.0.1:0");
+        command.arg("--data-dir").arg(self.data_dir()).args(["--api", api]).env("GRIOT_NO_MDNS", "true");
+        if !self.options.discovery {
+            command.arg("--no-discovery");
+        }
         for address in &self.listen {
             command.args(["--listen", address]);
         }
@@ -209,18 +217,27 @@ impl Drop for NodeProcess {
 /// # Errors
 /// One of them did not start, or a link did not come up.
 pub fn row(count: usize, args: &[&str]) -> Result<Vec<NodeProcess>, LiveError> {
+    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let nodes = chain(count, &NodeOptions { args, ..NodeOptions::default() })?;
+    for (place, node) in nodes.iter().enumerate() {
+        let neighbours = usize::from(place > 0) + usize::from(place + 1 < count);
+        wait_for("the row to be linked", || node.info().ok().filter(|info| info.peers == neighbours as u64))?;
+    }
+    Ok(nodes)
+}
+
+/// Starts `count` nodes, each of which is told of the one before it; with discovery they may find more.
+///
+/// # Errors
+/// One of them did not start.
+pub fn chain(count: usize, options: &NodeOptions) -> Result<Vec<NodeProcess>, LiveError> {
     let mut nodes: Vec<NodeProcess> = Vec::new();
     for _ in 0..count {
         let peers = match nodes.last() {
             Some(previous) => previous.addresses()?,
             None => Vec::new(),
         };
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        nodes.push(NodeProcess::start(NodeOptions { peers, args, ..NodeOptions::default() })?);
-    }
-    for (place, node) in nodes.iter().enumerate() {
-        let neighbours = usize::from(place > 0) + usize::from(place + 1 < count);
-        wait_for("the row to be linked", || node.info().ok().filter(|info| info.peers == neighbours as u64))?;
+        nodes.push(NodeProcess::start(NodeOptions { peers, ..options.clone() })?);
     }
     Ok(nodes)
 }

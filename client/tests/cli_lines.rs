@@ -1,7 +1,7 @@
 //! The program `griot`, as scripts see it: exit codes, stdout, stderr. What needs a node is tested with real ones in
 //! `simulations/tests`.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")] // A test that cannot go on has failed.
 
 use std::{
     path::Path,

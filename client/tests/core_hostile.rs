@@ -1,5 +1,7 @@
 //! Homes that lie and strangers that send nonsense change nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod core_world;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! Two people meet, write, go away, come back: the way a message takes through the client's core.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod core_world;
 
 use core_world::{Person, START, World, befriend, is_connected};

@@ -1,6 +1,6 @@
 //! The engine with homes that do not behave: each fails alone, and none holds a command for longer than its patience.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")] // A test that cannot go on has failed.
 
 use std::{
     path::Path,

@@ -1,6 +1,6 @@
 //! The home client against nodes that answer well, badly, slowly, or not at all.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")] // A test that cannot go on has failed.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Nodes find and recognise each other: over TCP, QUIC and IPv6, with and without peer ids; networks stay apart.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod network_common;
 

@@ -1,6 +1,6 @@
 //! Gossip goes on only when it was judged worth it, shards stay apart, and requests are answered or refused.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod network_common;
 

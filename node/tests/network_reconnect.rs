@@ -1,6 +1,6 @@
 //! Nodes come back to each other, also where the one they first knew is dead, and only to those they may.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod network_common;
 

@@ -1,7 +1,7 @@
 //! The disk store and the model, driven by the same random operations, give the same answers: through re-opens, lost
 //! indexes, expiry and compaction.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod store_support;
 

@@ -1,6 +1,6 @@
 //! What the disk store does about damage: torn writes, flipped bits, lost or broken indexes, and two owners.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod store_support;
 

@@ -1,7 +1,7 @@
 //! kill -9, at random moments, fifty times: the sender's node right after *accepted*, the recipient's home right after
 //! *stored*. Every accepted message is delivered exactly once, and every id that was acknowledged is still there.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use griot_client::core::SentMessage;
 use griot_simulations::live::{node, node::NodeProcess, person::Person, wait_for};

@@ -1,6 +1,6 @@
 //! `griot-sim load`: what it counts is durable.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::process::{Command, Stdio};
 

@@ -1,6 +1,6 @@
 //! Nodes that were connected once find each other again.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use griot_simulations::live::{node, node::NodeProcess, person::Person, wait_for};
 

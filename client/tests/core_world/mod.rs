@@ -370,10 +370,9 @@ impl Person {
     }
 
     pub fn warnings(&self) -> Vec<&str> {
-        let warning = |event| match event {
-            &Event::Warning(ref text) => Some(text.as_str()),
-            _ => None,
-        };
+        fn warning(event: &Event) -> Option<&str> {
+            if let Event::Warning(text) = event { Some(text) } else { None }
+        }
         self.events.iter().filter_map(warning).collect()
     }
 }

@@ -215,7 +215,6 @@ impl Driver {
     fn take_event(&mut self, event: Event) {
         let input = match event {
             Event::Listening { address } => {
-                tracing::info!(%address, "listening");
                 self.state.listen.insert(address);
                 return;
             }

@@ -103,9 +103,11 @@ async fn run(config: Config) -> Result<(), CliError> {
 }
 
 fn start_logging(log: &LogConfig) -> Result<(), CliError> {
-    let filter = EnvFilter::try_new(&log.level)
+    // kad warns whenever it knows nobody yet, which is how every network begins; a directive of the operator's wins.
+    let filter = EnvFilter::try_new(format!("libp2p_kad=error,{}", log.level))
         .map_err(|error| CliError::Usage(format!("log.level: `{}`: {error}", log.level)))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     identity::{Identity, IdentityError},
     metrics::Metrics,
-    network::{self, Command, NetworkConfig, NetworkError},
+    network::{self, Command, ConnectionLimits, NetworkConfig, NetworkError},
     relay::{self, CarryPolicy, Relay},
     store::{Store, StoreError},
 };
@@ -148,6 +148,7 @@ fn network_config(config: &Config) -> NetworkConfig {
         peers: config.peers.clone(),
         discovery: config.discovery,
         mdns: config.mdns,
+        limits: ConnectionLimits { established_in: config.limits.peers, ..ConnectionLimits::default() },
         ..NetworkConfig::new(config.network.clone())
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Driver {
     pub writer: mpsc::UnboundedSender<Job>,
     pub done: mpsc::UnboundedSender<Input>,
     pub last_ran: LastRan,
+    /// Whether the input at hand was the only one that waited.
+    pub alone: bool,
     pub state: State,
 }
 
@@ -117,7 +119,8 @@ impl Driver {
         loop {
             tokio::select! {
                 _ = &mut stop => break,
-                _ = sources.done.recv_many(&mut done, BURST) => {
+                count = sources.done.recv_many(&mut done, BURST) => {
+                    self.alone = count == 1;
                     for input in done.drain(..) {
                         self.feed(input);
                     }
@@ -126,6 +129,7 @@ impl Driver {
                     if count == 0 {
                         break;
                     }
+                    self.alone = count == 1;
                     for call in calls.drain(..) {
                         self.take_call(call);
                     }
@@ -263,6 +267,10 @@ impl Driver {
                 if let Some(answer) = self.state.calls.remove(&call) {
                     let _ = answer.send(result);
                 }
+            }
+            // Waking another thread takes as long as the check itself: alone, it is sooner done here.
+            Output::Verify { ticket, record } if self.alone => {
+                let _ = self.done.send(Input::Verified { ticket, result: record.verify(&self.params.name) });
             }
             Output::Verify { ticket, record } => {
                 let (done, network) = (self.done.clone(), self.params.name.clone());

@@ -105,6 +105,7 @@ impl Node {
             writer: jobs,
             done: done_in,
             last_ran,
+            alone: false,
             state: State::new(warnings),
         };
         let (stop, stopped) = oneshot::channel();

@@ -17,13 +17,14 @@ use griot_client::{
     core::{Home, HomeId},
     home::{HomeError, Patience, Target},
 };
+use griot_protocol::NetworkParams;
 use serde::Serialize;
 
 pub use latency::Latency;
 
 use crate::live::{
-    LiveError,
-    node::{self, NodeProcess},
+    self, LiveError,
+    node::{NodeOptions, NodeProcess},
 };
 
 /// The most records one run makes: at 64 KiB each they still fit the memory of a small server.
@@ -121,15 +122,9 @@ pub async fn run(options: Options) -> Result<Report, LoadError> {
     check(&options)?;
     let mut own = match &options.node {
         Some(_) => Vec::new(),
-        None => {
-            tokio::task::spawn_blocking(|| node::row(2, &[])).await.map_err(|e| LoadError::Options(e.to_string()))??
-        }
+        None => vec![start(NodeOptions::default()).await?],
     };
     let node = target(&options, options.node.clone().or_else(|| own.first().map(NodeProcess::url)))?;
-    let reader = match options.reader.clone().or_else(|| own.get(1).map(NodeProcess::url)) {
-        Some(url) => Some(target(&options, Some(url))?),
-        None => None,
-    };
     let idle_resident_bytes = own.first().map(NodeProcess::resident_bytes).transpose()?;
     let params = records::params(&node).await?;
 
@@ -143,13 +138,7 @@ pub async fn run(options: Options) -> Result<Report, LoadError> {
     let single = accept::run(&node, singles, 1).await?;
     progress(format_args!("{} in flight …", options.in_flight));
     let loaded = accept::run(&node, frames, options.in_flight).await?;
-    let submit_to_push = match &reader {
-        Some(reader) => {
-            progress(format_args!("submit → push …"));
-            Some(push::run(&node, reader, &params, PUSHES, options.size).await?)
-        }
-        None => None,
-    };
+    let submit_to_push = submit_to_push(&options, &mut own, &node, &params).await?;
     let verified_after_kill = if options.verify_after_kill {
         progress(format_args!("kill -9, restart, reading everything back …"));
         let mut ids = single.ids.clone();
@@ -172,6 +161,36 @@ pub async fn run(options: Options) -> Result<Report, LoadError> {
         idle_resident_bytes,
         verified_after_kill,
     })
+}
+
+/// Starts a node of our own.
+async fn start(options: NodeOptions) -> Result<NodeProcess, LoadError> {
+    let started = tokio::task::spawn_blocking(|| NodeProcess::start(options)).await;
+    Ok(started.map_err(|error| LoadError::Options(error.to_string()))??)
+}
+
+/// Times pushes at the reader's node. A second node of our own starts only now: it would have stored every record of the
+/// load, too, on the same cores and disk.
+async fn submit_to_push(
+    options: &Options,
+    own: &mut Vec<NodeProcess>,
+    node: &Target,
+    params: &NetworkParams,
+) -> Result<Option<Latency>, LoadError> {
+    if let Some(first) = own.first() {
+        let peers = first.addresses()?;
+        let held = first.info()?.records;
+        let second = start(NodeOptions { peers, ..NodeOptions::default() }).await?;
+        progress(format_args!("a second node catches up …"));
+        let caught_up = tokio::task::spawn_blocking(move || {
+            live::wait_for("the second node to catch up", || (second.info().ok()?.records >= held).then_some(()))?;
+            Ok::<_, LiveError>(second)
+        });
+        own.push(caught_up.await.map_err(|error| LoadError::Options(error.to_string()))??);
+    }
+    let Some(url) = options.reader.clone().or_else(|| own.get(1).map(NodeProcess::url)) else { return Ok(None) };
+    progress(format_args!("submit → push …"));
+    push::run(node, &target(options, Some(url))?, params, PUSHES, options.size).await.map(Some)
 }
 
 fn check(options: &Options) -> Result<(), LoadError> {

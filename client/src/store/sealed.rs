@@ -111,7 +111,7 @@ impl SledStore {
     fn open_rows(home: &Path, data_key: &Secret, lock: fs::File) -> Result<Self, StoreError> {
         let path = home.join(SLED_DIR);
         remove_half_snapshots(&path)?;
-        let db = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?;
+        let db = open_when_free(&sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).flush_every_ms(None))?;
         let log_path = path.join("db");
         let log = fs::OpenOptions::new().write(true).open(&log_path).map_err(io("open", &log_path))?;
         log.sync_all().map_err(io("sync", &log_path))?;
@@ -303,6 +303,27 @@ fn remove_half_snapshots(dir: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Tries to open sled while its own lock is still held.
+const SLED_LOCK_TRIES: u32 = 500;
+
+/// Between two of them: ten seconds in all, far more than sled's threads take to end.
+const SLED_LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// sled's threads may hold its lock a moment longer than its last handle lives. Nobody else can: the home's own lock is
+/// taken. Without patience, a command right after another would see a lock error.
+fn open_when_free(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let mut tries = 0;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if tries < SLED_LOCK_TRIES && error.to_string().contains("acquire lock") => {
+                tries += 1;
+                std::thread::sleep(SLED_LOCK_PAUSE);
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 #[cfg(test)]

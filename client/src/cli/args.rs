@@ -136,7 +136,7 @@ pub struct InitArgs {
     /// What your contacts see
     #[arg(long)]
     pub name: String,
-    /// A home: unix:<data-dir>/api.sock, https://HOST[:PORT], or http:// on this machine (may be given several times)
+    /// A home: unix:DATA-DIR/api.sock, https://HOST:PORT, or http:// on this machine (may be given several times)
     #[arg(long = "node", value_name = "URL", required = true)]
     pub nodes: Vec<String>,
     /// How to reach the homes.
@@ -241,7 +241,7 @@ pub struct InboxArgs {
 pub enum HomeCommand {
     /// Have your mail kept by this node, too
     Add {
-        /// unix:<data-dir>/api.sock, https://HOST[:PORT], or http:// on this machine
+        /// unix:DATA-DIR/api.sock, https://HOST:PORT, or http:// on this machine
         url: String,
         /// How to reach it.
         #[command(flatten)]

@@ -49,7 +49,7 @@ pub struct Flags {
     /// Where the node keeps everything [default: ~/.local/share/griot].
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A configuration file [default: <data-dir>/griotd.toml, if there is one].
+    /// A configuration file [default: DATA-DIR/griotd.toml, if there is one].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The network's name [default: griot].

@@ -29,7 +29,7 @@ use super::{
     Digest, Entry, Maintenance, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer, Row, Store,
     StoreError, SyncSet, Totals, Usage,
     apply::{Changes, sweep},
-    giving::Giver,
+    giving::{Giver, INDEX_WAITS},
     index::{Checkpoint, Index, broken},
     local::Fact,
     log::{Location, Log, Observer, Tail},
@@ -57,6 +57,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Memory for sled's cache.
     pub cache_bytes: u64,
+    /// Changes to the index (about four for a record) that wait in memory before sled is given them.
+    pub index_waits: usize,
     /// Learns of every sync.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -66,7 +68,14 @@ impl Options {
     #[must_use]
     pub fn new(bits: ShardBits) -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { bits, segment_bytes: 64 * MIB, reserve_bytes: 64 * MIB, cache_bytes: 16 * MIB, observer: None }
+        Self {
+            bits,
+            segment_bytes: 64 * MIB,
+            reserve_bytes: 64 * MIB,
+            cache_bytes: 16 * MIB,
+            index_waits: INDEX_WAITS,
+            observer: None,
+        }
     }
 }
 
@@ -138,7 +147,7 @@ impl DiskStore {
     pub(super) fn assemble(parts: Parts, options: &Options) -> Result<Self, StoreError> {
         let checkpoint = Checkpoint { segment: 0, offset: 0, next_batch: 0 };
         let (index, tables) = (Arc::new(parts.index), Arc::new(RwLock::new(parts.tables)));
-        let (giver, thread) = Giver::start(Arc::clone(&index), Arc::clone(&tables))?;
+        let (giver, thread) = Giver::start(Arc::clone(&index), Arc::clone(&tables), options.index_waits)?;
         Ok(Self {
             index,
             giver,

@@ -3,21 +3,28 @@
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
+    time::Duration,
 };
 
 use super::{StoreError, index::Index, log::io_error, overlay::Given, tables::Tables};
 
-/// Changes that wait before the thread is woken: about four thousand records' worth, a few megabytes.
-pub(super) const WAITING_SOON: usize = 16 * 1024;
+/// Changes that wait before the thread is woken: about a thousand records' worth, under a megabyte.
+pub(super) const INDEX_WAITS: usize = 4 * 1024;
 
-/// Changes that may wait: beyond it a commit first helps to give them to sled. A few tens of megabytes, and well above
-/// [`WAITING_SOON`], so that it only happens where sled cannot keep up with the log.
-const WAITING_MAX: usize = 128 * 1024;
+/// So many times that, and a commit first helps to give them to sled: with [`INDEX_WAITS`] a few tens of megabytes. It only
+/// happens where sled cannot keep up with the log.
+const OVERDUE_FACTOR: usize = 32;
+
+/// A pause after each batch. sled's lock is not fair: whoever gives batch after batch takes it again before a reader that
+/// waits has woken, and readers then wait for the whole layer.
+const READERS_TURN: Duration = Duration::from_micros(200);
 
 /// Gives the index's changes to sled, one layer at a time.
 pub(super) struct Giver {
     index: Arc<Index>,
     tables: Arc<RwLock<Tables>>,
+    /// How many changes may wait before the thread is woken.
+    waits: usize,
     /// Held by whoever gives. Taken *before* the writer's and the tables' lock, never after.
     alone: Mutex<Alone>,
     wish: Mutex<Wish>,
@@ -45,9 +52,10 @@ impl Giver {
     pub(super) fn start(
         index: Arc<Index>,
         tables: Arc<RwLock<Tables>>,
+        waits: usize,
     ) -> Result<(Arc<Self>, thread::JoinHandle<()>), StoreError> {
         let (alone, wish) = (Mutex::default(), Mutex::default());
-        let giver = Arc::new(Self { index, tables, alone, wish, wished: Condvar::new() });
+        let giver = Arc::new(Self { index, tables, waits, alone, wish, wished: Condvar::new() });
         let its = Arc::clone(&giver);
         let thread = thread::Builder::new().name("griot-index".to_owned()).spawn(move || its.run());
         Ok((giver, thread.map_err(io_error("starting a thread for", "the index".as_ref()))?))
@@ -79,10 +87,10 @@ impl Giver {
     /// Called before each commit: wakes the thread where much waits, and helps where too much does.
     pub(super) fn keep_up(&self) -> Result<(), StoreError> {
         let waiting = self.index.overlay.len();
-        if waiting >= WAITING_MAX {
+        if waiting >= self.waits.saturating_mul(OVERDUE_FACTOR) {
             return self.give();
         }
-        if waiting >= WAITING_SOON {
+        if waiting >= self.waits {
             lock(&self.wish).give = true;
             self.wished.notify_one();
         }
@@ -106,10 +114,13 @@ impl Giver {
 
     /// Gives sled what was taken.
     pub(super) fn finish(&self, alone: &mut Alone, given: &Given) -> Result<(), StoreError> {
-        if let Err(error) = self.index.give(given) {
-            // The layer stays where readers find it, and nothing is written over it.
-            alone.failed = Some(error.to_string());
-            return Err(error);
+        for batch in given.batches() {
+            if let Err(error) = self.index.give(batch) {
+                // The layer stays where readers find it, and nothing is written over it.
+                alone.failed = Some(error.to_string());
+                return Err(error);
+            }
+            thread::sleep(READERS_TURN);
         }
         let _tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         self.index.overlay.given();

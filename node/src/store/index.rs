@@ -38,7 +38,7 @@ use super::{
     ABOUT_MAX, Position, RememberedPeer, Row, StoreError, SyncSet,
     local::{Packed, pack, unpack},
     log::{Location, io_error},
-    overlay::{Given, Overlay},
+    overlay::Overlay,
     table::{Part, Table, Writes},
     tables::{Tables, sync_set},
 };
@@ -228,12 +228,9 @@ impl Index {
         writes.make(&self.overlay);
     }
 
-    /// Gives sled what was taken from the overlay.
-    pub(super) fn give(&self, given: &Given) -> Result<(), StoreError> {
-        for batch in given.batches() {
-            self.records.apply_batch(batch)?;
-        }
-        Ok(())
+    /// Gives sled a batch that was taken from the overlay.
+    pub(super) fn give(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        Ok(self.records.apply_batch(batch)?)
     }
 
     pub(super) fn stored(&self, id: &RecordId) -> Result<Option<Stored>, StoreError> {

@@ -14,7 +14,7 @@ use super::{
     Position, StoreError,
     apply::{Changes, sweep},
     disk::{DiskStore, OpenReport, Options, Parts},
-    giving::WAITING_SOON,
+    giving::INDEX_WAITS,
     index::{Checkpoint, Index},
     io::{Disk, RealDisk},
     local::Fact,
@@ -203,9 +203,11 @@ fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, T
             }
         }
         changes.write()?;
-        if index.overlay.len() >= WAITING_SOON {
+        if index.overlay.len() >= INDEX_WAITS {
             // Nobody else reads yet.
-            index.give(&index.overlay.take())?;
+            for batch in index.overlay.take().batches() {
+                index.give(batch)?;
+            }
             index.overlay.given();
         }
         Ok(())

@@ -28,7 +28,7 @@ use sled::IVec;
 pub(super) type Write = (IVec, Option<IVec>);
 
 /// Keys in one batch for sled: it lets nobody read meanwhile, and this many take it well under a millisecond.
-const GIVEN_TOGETHER: usize = 256;
+const GIVEN_TOGETHER: usize = 128;
 
 #[derive(Default)]
 struct Layer {
@@ -114,7 +114,9 @@ fn is_empty((lower, upper): &(Bound<IVec>, Bound<IVec>)) -> bool {
     match (lower, upper) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Excluded(lower), Bound::Excluded(upper)) => lower >= upper,
-        (Bound::Included(lower) | Bound::Excluded(lower), Bound::Included(upper) | Bound::Excluded(upper)) => lower > upper,
+        (Bound::Included(lower) | Bound::Excluded(lower), Bound::Included(upper) | Bound::Excluded(upper)) => {
+            lower > upper
+        }
     }
 }
 

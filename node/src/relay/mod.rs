@@ -151,7 +151,9 @@ impl Relay {
         match input {
             Input::Submit { call, member, frame } => self.admit(turn, Origin::Submit { call, member }, frame),
             Input::Import { call, frame } => self.admit(turn, Origin::Import { call }, frame),
-            Input::Gossiped { peer, message, frame } => self.admit(turn, Origin::Gossip { peer, message }, frame),
+            Input::Gossiped { peer, message, shard, frame } => {
+                self.admit(turn, Origin::Gossip { peer, message, shard }, frame);
+            }
             Input::Register { call, member, keys, grant } => self.register(turn, call, member, keys, grant),
             Input::Unregister { call, member, address } => self.unregister(turn, call, member, address),
             Input::AddMember { call, member, label, token_hash } => {

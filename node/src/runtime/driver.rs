@@ -246,7 +246,7 @@ impl Driver {
                 self.metrics.set_peers(self.state.peers.len() as u64);
                 Input::PeerDown { peer }
             }
-            Event::Gossiped { peer, message, frame } => Input::Gossiped { peer, message, frame },
+            Event::Gossiped { peer, message, shard, frame } => Input::Gossiped { peer, message, shard, frame },
             Event::Unheard { id } => Input::Unheard { id },
             Event::Asked { peer, inbound, request } => Input::Asked { peer, inbound, request },
             Event::Answered { peer, exchange, response } => Input::Answered { peer, exchange, response },

@@ -161,7 +161,7 @@ impl Net {
 
     pub async fn gossiped(&mut self, wanted: &'static [u8]) -> (NodeId, GossipId) {
         self.wait("gossip", |event| match event {
-            Event::Gossiped { peer, message, frame } if frame == wanted => Some((*peer, *message)),
+            Event::Gossiped { peer, message, frame, .. } if frame == wanted => Some((*peer, *message)),
             _ => None,
         })
         .await

@@ -20,7 +20,7 @@ use super::{
         Event,
         address::{is_usable, split_peer},
         behaviour::{BehaviourEvent, difference},
-        topics::is_provider_key,
+        topics::{self, is_provider_key},
     },
     OTHER_NETWORK_MS, Task,
     peers::readable,
@@ -271,6 +271,16 @@ impl Task {
             return;
         };
         let (node, up) = (peer.node, peer.up);
+        // gossipsub tells only what came on topics that this node subscribed to, which are of its own bits.
+        let Some(shard) = topics::shard_of(&self.config.params, &message.topic) else {
+            self.metrics.gossip("other_topic");
+            self.swarm.behaviour_mut().gossip.report_message_validation_result(
+                &message_id,
+                &propagation_source,
+                MessageAcceptance::Ignore,
+            );
+            return;
+        };
         self.metrics.gossip("received");
         let (message_id, given_up) = self.unjudged.insert(message_id, propagation_source);
         if let Some((message, source)) = given_up {
@@ -281,7 +291,7 @@ impl Task {
                 MessageAcceptance::Ignore,
             );
         }
-        let event = Event::Gossiped { peer: node, message: message_id, frame: Bytes::from(message.data) };
+        let event = Event::Gossiped { peer: node, message: message_id, shard, frame: Bytes::from(message.data) };
         if up {
             self.tell(event);
         } else if let Err(event) = self.peers.hold(&propagation_source, event) {

@@ -137,12 +137,14 @@ pub(super) fn readable(agent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use griot_protocol::Shard;
 
     use super::*;
     use crate::relay::GossipId;
 
     fn gossip(bytes: usize) -> Event {
-        Event::Gossiped { peer: NodeId([1; 32]), message: GossipId(0), frame: Bytes::from(vec![0; bytes]) }
+        let frame = Bytes::from(vec![0; bytes]);
+        Event::Gossiped { peer: NodeId([1; 32]), message: GossipId(0), shard: Shard(0), frame }
     }
 
     #[test]

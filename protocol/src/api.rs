@@ -105,7 +105,7 @@ pub enum RecordState {
     Acked,
     /// Known by id, body dropped for want of room.
     Evicted,
-    /// Its time has run out.
+    /// Its time has run out, and no ack that names it is known; it is forgotten an hour or two later.
     Expired,
 }
 
@@ -121,7 +121,7 @@ pub struct RecordStatus {
     pub receipts: Vec<String>,
     /// Raw acks that name it, base64 (RFC 4648, padded).
     pub acks: Vec<String>,
-    /// Why it waits, in a few words for a person, where the node knows.
+    /// Why it waits for its first custody receipt, in a few words for a person, where the node knows.
     #[serde(default)]
     pub waiting: Option<String>,
 }

@@ -177,6 +177,10 @@ impl Driver {
                 let _ = answer.send(self.info());
                 return;
             }
+            Call::Standing { address, id, answer } => {
+                let _ = answer.send(self.relay.standing(self.now(), &address, &id, &*self.store));
+                return;
+            }
             Call::Peers { answer } => {
                 // A full queue drops the question, and with it the asker's receiver: it hears an error and asks again.
                 let _ = self.network.try_send(Command::Peers { answer });

@@ -89,7 +89,7 @@ impl Task {
         let Some(node) = node_id(&peer) else {
             tracing::info!(%peer, "parting from a peer whose key is not Ed25519");
             self.metrics.refused("key");
-            self.part(peer, now + OTHER_NETWORK_MS);
+            self.part(peer, now + OTHER_NETWORK_MS, "its key is not Ed25519");
             return;
         };
         let (address, dialled) = match endpoint {
@@ -192,7 +192,7 @@ impl Task {
         }
         self.metrics.refused("network");
         let until = self.now_ms() + OTHER_NETWORK_MS;
-        self.part(peer, until);
+        self.part(peer, until, &format!("it is of another network ({network})"));
     }
 
     /// The peer is of this network: it counts from now on, and what it sent meanwhile is told.

@@ -346,3 +346,19 @@ impl Problem {
         self.kind.strip_prefix(PROBLEM_PREFIX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_of_older_and_newer_nodes_are_read() {
+        let older = r#"{"peer_id": "p", "connected": true, "addresses": []}"#;
+        let peer: PeerInfo = serde_json::from_str(older).unwrap();
+        assert_eq!((peer.state, peer.failures, peer.next_try_seconds), (PeerState::Unknown, 0, None));
+        let newer = r#"{"peer_id": "p", "connected": false, "addresses": [], "state": "hibernating", "moon": 1}"#;
+        let peer: PeerInfo = serde_json::from_str(newer).unwrap();
+        assert_eq!(peer.state, PeerState::Unknown);
+        assert_eq!(serde_json::to_value(PeerState::Dialling).unwrap(), "dialling");
+    }
+}

@@ -17,15 +17,14 @@ use griot_protocol::Timestamp;
 use libp2p::{Multiaddr, PeerId};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use self::retry::{Retry, delay};
 use super::address::split_peer;
 use crate::store::{PEER_ADDRESSES_MAX, REMEMBERED_PEERS_MAX, RememberedPeer};
 
 mod absent;
+mod retry;
 #[cfg(test)]
 mod tests;
-
-/// The first delay after a failure.
-const FIRST_DELAY_MS: u64 = 500;
 
 /// A connection that held this long was a success; one that broke earlier counts as a failure.
 const STABLE_MS: u64 = 10_000;
@@ -45,9 +44,6 @@ const KNOWN_MAX: usize = 2 * REMEMBERED_PEERS_MAX;
 
 /// Peers avoided at a time; when there are more, the first to be forgiven goes.
 const AVOIDED_MAX: usize = 1024;
-
-/// What is kept of an error's text: enough for an address and the system's answer.
-const ERROR_CHARS_MAX: usize = 300;
 
 /// A dial of which nothing was heard for so long has failed.
 const DIAL_LOST_MS: u64 = 120_000;
@@ -86,24 +82,6 @@ pub(super) struct Policy {
     pub delay_max_ms: u64,
     /// Whether known peers are dialled at all.
     pub discovery: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Retry {
-    failures: u32,
-    at_ms: u64,
-    /// The last failure, for a person.
-    error: Option<String>,
-}
-
-impl Retry {
-    fn at(at_ms: u64) -> Self {
-        Self { at_ms, ..Self::default() }
-    }
-
-    fn note(&mut self, error: &str) {
-        self.error = Some(error.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect());
-    }
 }
 
 #[derive(Debug)]
@@ -470,11 +448,4 @@ fn retries<'a>(
     let configured = configured.iter_mut().filter(move |target| target.peer.as_ref() == Some(peer));
     let known = known.get_mut(peer);
     configured.map(|target| &mut target.retry).chain(known.map(|known| &mut known.retry))
-}
-
-/// Half of it certain, half of it chance. Never more than `max_ms`.
-fn delay(rng: &mut StdRng, max_ms: u64, failures: u32) -> u64 {
-    let doubled = FIRST_DELAY_MS.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let whole = doubled.min(max_ms);
-    whole / 2 + rng.random_range(0..=whole.div_ceil(2))
 }

@@ -1,6 +1,6 @@
 //! Stories of reconnecting, in virtual time.
 
-use super::*;
+use super::{retry::FIRST_DELAY_MS, *};
 
 const CAP_MS: u64 = 15_000;
 

@@ -58,7 +58,7 @@ impl<S: Store> Tx<'_, S> {
         }
         let collect = CollectSecret::from_bytes(&mailbox.collect);
         let record = ack::make(&self.params()?, &collect, mailbox.keys, true, items)?;
-        self.enqueue(&record, QueuedKind::Ack, self.now, expires_at, 0)?;
+        self.enqueue(&record, QueuedKind::Ack, self.now, expires_at, Vec::new())?;
         for payload in payloads {
             let seen_key = key::seen(address, &payload);
             if let Some(mut seen) = self.get::<SeenRow>(&seen_key)? {

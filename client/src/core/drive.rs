@@ -32,7 +32,7 @@ impl<S: Store> Client<S> {
             tx.expire_invites()?;
             tx.rotate_fallback()?;
             for contact in tx.all::<ContactRow>(key::CONTACTS)? {
-                tx.reset_if_needed(&contact.id)?;
+                tx.heal_if_needed(&contact.id)?;
             }
             if sweep { tx.expire_seen(SEEN_GRACE_SECONDS) } else { Ok(()) }
         })?;

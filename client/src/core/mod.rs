@@ -10,7 +10,7 @@
 //!    again and returns what a person should hear of ([`Event`]s).
 //!
 //! Every decision is a method of a transaction (`tx.rs`), grouped by what it is about: `contacts`, `invites`,
-//! `mailboxes`, `homes`, `outgoing`, `incoming`, `acks`, `ratchet`. The outer seals are in `crypto`, what is inside
+//! `mailboxes`, `homes`, `outgoing`, `incoming`, `acks`, `ratchet`, `healing`. The outer seals are in `crypto`, what is inside
 //! them in `wire`, what is kept in `rows`.
 
 mod acks;
@@ -18,6 +18,7 @@ mod contacts;
 mod crypto;
 mod drive;
 mod error;
+mod healing;
 mod homes;
 mod incoming;
 mod invites;

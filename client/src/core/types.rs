@@ -289,7 +289,7 @@ pub struct ClientStatus {
     pub queued: u64,
     /// Messages accepted and not yet delivered.
     pub undelivered: u64,
-    /// Received envelopes that could not be read.
+    /// Received envelopes that could not be read, and whose content has not come in another one either.
     pub unreadable: u64,
 }
 

@@ -5,28 +5,104 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::core::limits::INVITE_DAYS_MAX;
+
 /// The longest `--timeout`: beyond a record's life there is nothing to wait for.
 const TIMEOUT_SECONDS_MAX: u64 = griot_protocol::limits::LIFE_SECONDS_MAX;
-
-/// The longest `--expires`, in days: nodes keep a request no longer than this after the link was made.
-const EXPIRES_DAYS_MAX: u64 = 365;
 
 const ABOUT: &str = "End-to-end encrypted messages over Griot nodes: no phone number, no central provider";
 
 const EXAMPLES: &str = "\
-Begin:
-  griot demo                                        see it work: three nodes, two people, one dead node
+See it work: three nodes, two people, one dead node
+  griot demo
+
+Begin (`griotd`, when it starts, says what stands behind --node)
   griot init --name Awa --node unix:/var/lib/griot/api.sock
-  griot invite                                      prints a link: give it to one person, by any way you trust
-  griot connect griot:…  --message 'It is me'       the other side: ask the one who made the link for contact
-  griot requests                                    … who asks
-  griot accept ID                                   … and let them in
+
+Meet: one makes a link and gives it to the other, by any way both trust
+  griot invite                                 prints the link
+  griot connect griot:… --message 'It is me'   the other: asks for contact
+  griot requests                               shows who asks, with an ID
+  griot accept ID                              lets them in
+
+Write
   griot send Kofi 'Hello' --wait delivered
   griot inbox --follow
 
-Scripts: --json prints one object a line on stdout, everything else goes to stderr.
-Exit codes: 0 done, 1 failed, 2 usage, 3 timed out while waiting (the message stays queued).
-The account is encrypted with GRIOT_PASSPHRASE, a passphrase asked for on the terminal, or a key file beside it.";
+Scripts: --json prints one object a line on stdout, all else goes to stderr.
+Exit codes: 0 done, 1 failed, 2 usage, 3 timed out (the message stays queued).
+The account is encrypted with GRIOT_PASSPHRASE, with a passphrase asked for on
+the terminal, or with a key file beside it.";
+
+const INVITE_EXAMPLES: &str = "\
+Examples:
+  griot invite                      for anybody who gets the link, for a week
+  griot invite --once --expires 1   for the first who asks, until tomorrow
+  griot invite list
+  griot invite revoke l3uarb6d3eiir7tw
+
+The link is the only thing on stdout: griot invite > link.txt
+Whoever has it may ask for contact; nobody can write before you `griot accept`.";
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  griot connect griot:aecwo4tj… --message 'It is Awa, from the market'
+  griot contacts      pending until they accept, then connected
+  griot safety Kofi   then compare the number, by voice or face to face
+
+Asking again, with another link of theirs, is fine: it also heals what broke.";
+
+const REQUESTS_EXAMPLES: &str = "\
+Examples:
+  griot requests
+  griot accept c3l7aty4bzh7enlg
+  griot decline c3l7aty4bzh7enlg   they are not told";
+
+const WHO_EXAMPLES: &str = "\
+Examples:
+  griot contacts
+  griot safety Kofi               the number that both of you see
+  griot block Kofi                nothing of theirs arrives any more
+  griot unblock Kofi
+  griot send c3l7aty4bzh7enlg hi  by id, where two have one name";
+
+const SENT_EXAMPLES: &str = "\
+Examples:
+  griot sent
+  griot sent Kofi --json
+
+A message is queued (here), accepted (on the disk of a home of yours), stored
+(on the disk of nodes they chose), delivered (collected by them), expired (30
+days went by) or refused; WHY says what it waits for or what to do.";
+
+const INBOX_EXAMPLES: &str = "\
+Examples:
+  griot inbox
+  griot inbox --follow              stays, and shows what comes as it comes
+  griot inbox --json --from Kofi
+  griot inbox --json --after e428b1f93b137202bd7eca845039a8c7   what is newer";
+
+const HOME_EXAMPLES: &str = "\
+Examples:
+  griot home list
+  griot home add unix:/var/lib/griot/api.sock
+  griot home add https://griot.example.org --token TOKEN --fingerprint SHA256
+  griot home remove https://griot.example.org   it need not be alive
+
+With two or three homes mail comes and goes while any of them lives. `griotd
+member add` makes a token; `griotd` tells its certificate's fingerprint.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  griot status
+  griot status --json
+
+Queued: no home has taken it yet. Under way: not collected yet. Unreadable: its
+sender was asked to send it again.";
+
+const DEMO_HELP: &str = "\
+It starts three real nodes on loopback, in a temporary folder that it removes
+again. `griotd` must be beside `griot` or on PATH.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -46,13 +122,14 @@ pub struct Cli {
 pub enum Command {
     /// Make an account: a name to be known by, and the nodes that keep its mail
     #[command(after_help = "Examples:\n  griot init --name Awa --node unix:/var/lib/griot/api.sock\n  \
-        griot init --name Awa --node https://griot.example.org --token TOKEN --fingerprint SHA256\n\n\
+        griot init --name Awa --node https://griot.example.org \\\n    --token TOKEN --fingerprint SHA256\n\n\
         Two or three homes are better than one: mail arrives while any of them lives.")]
     Init(InitArgs),
     /// Make an invite link, or list and revoke those you made
-    #[command(args_conflicts_with_subcommands = true)]
+    #[command(args_conflicts_with_subcommands = true, after_help = INVITE_EXAMPLES)]
     Invite(InviteArgs),
     /// Ask whoever made this link for contact
+    #[command(after_help = CONNECT_EXAMPLES)]
     Connect {
         /// The link, as `griot invite` printed it
         link: String,
@@ -61,38 +138,45 @@ pub enum Command {
         message: Option<String>,
     },
     /// Who asks for contact
+    #[command(after_help = REQUESTS_EXAMPLES)]
     Requests {
         /// One object a line
         #[arg(long)]
         json: bool,
     },
     /// Let somebody who asked write to you
+    #[command(after_help = REQUESTS_EXAMPLES)]
     Accept {
         /// As `griot requests` shows it
         id: String,
     },
     /// Turn somebody who asked away; they are not told
+    #[command(after_help = REQUESTS_EXAMPLES)]
     Decline {
         /// As `griot requests` shows it
         id: String,
     },
     /// Whom you can write to
+    #[command(after_help = WHO_EXAMPLES)]
     Contacts {
         /// One object a line
         #[arg(long)]
         json: bool,
     },
     /// Take back somebody's way to write to you
+    #[command(after_help = WHO_EXAMPLES)]
     Block {
         /// Name or id
         who: String,
     },
     /// Let somebody whom you blocked write again
+    #[command(after_help = WHO_EXAMPLES)]
     Unblock {
         /// Name or id
         who: String,
     },
     /// The number to compare with a contact, so that you know nobody stands in between
+    #[command(after_help = WHO_EXAMPLES)]
     Safety {
         /// Name or id
         who: String,
@@ -105,6 +189,7 @@ pub enum Command {
         delivered  collected by the recipient (signed by them)")]
     Send(SendArgs),
     /// What you sent, and how far it has come
+    #[command(after_help = SENT_EXAMPLES)]
     Sent {
         /// Name or id; everybody where there is none
         who: Option<String>,
@@ -113,20 +198,24 @@ pub enum Command {
         json: bool,
     },
     /// The messages received so far, in order
+    #[command(after_help = INBOX_EXAMPLES)]
     Inbox(InboxArgs),
     /// The nodes that keep your mail
+    #[command(after_help = HOME_EXAMPLES)]
     Home {
         /// What to do with them.
         #[command(subcommand)]
         action: HomeCommand,
     },
     /// The account, its homes, and what waits
+    #[command(after_help = STATUS_EXAMPLES)]
     Status {
         /// One object
         #[arg(long)]
         json: bool,
     },
     /// Watch a message survive a dead node, on this machine, in a few seconds
+    #[command(after_help = DEMO_HELP)]
     Demo,
 }
 
@@ -164,8 +253,8 @@ pub struct InviteArgs {
     /// Take one request only
     #[arg(long)]
     pub once: bool,
-    /// Days until the link ends
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=EXPIRES_DAYS_MAX))]
+    /// Days until the link ends [default: 7]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=INVITE_DAYS_MAX as u64))]
     pub expires: Option<u64>,
     /// Instead of making one.
     #[command(subcommand)]
@@ -240,6 +329,7 @@ pub struct InboxArgs {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 pub enum HomeCommand {
     /// Have your mail kept by this node, too
+    #[command(after_help = HOME_EXAMPLES)]
     Add {
         /// unix:DATA-DIR/api.sock, https://HOST:PORT, or http:// on this machine
         url: String,

@@ -209,13 +209,8 @@ impl<S: Store> Tx<'_, S> {
 
     /// Whether every home either has it or will never take it.
     fn every_home_answered(&self, row: &QueuedRow) -> Result<bool, ClientError> {
-        let homes = self.all_raw(key::HOMES)?;
-        let answered = |key: &[u8]| {
-            key.last_chunk::<4>()
-                .map(|id| u32::from_be_bytes(*id))
-                .is_some_and(|id| row.accepted.contains(&id) || row.refused.contains_key(&id))
-        };
-        Ok(homes.iter().all(|(key, _)| answered(key)))
+        let answered = |home: u32| row.accepted.contains(&home) || row.refused.contains_key(&home);
+        Ok(self.homes()?.iter().all(|row| answered(row.home.id.0)))
     }
 
     /// Drops what has expired.

@@ -376,6 +376,11 @@ pub(super) fn load_all<S: Store, T: DeserializeOwned>(store: &S, prefix: &[u8]) 
     load_raw(store, prefix)?.iter().map(|(_, bytes)| decode(bytes)).collect()
 }
 
+/// The homes, in the order in which they were added.
+pub(super) fn homes<S: Store>(store: &S) -> Result<Vec<HomeRow>, ClientError> {
+    load_all(store, key::HOMES)
+}
+
 /// Reads every row whose key begins with `prefix`, undecoded.
 pub(super) fn load_raw<S: Store>(store: &S, prefix: &[u8]) -> Result<Vec<Row>, ClientError> {
     let mut rows: Vec<Row> = Vec::new();

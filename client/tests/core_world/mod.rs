@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use griot_client::{
-    core::{Client, ClientError, ContactState, Event, HomeId, InboxMessage, InviteOptions, Outcome, SendState, Work},
+    core::{
+        Client, ClientError, ContactState, Event, HomeId, InboxMessage, InviteOptions, NewHome, Outcome, SendState,
+        Work,
+    },
     store::{Change, Crash, MemoryStore, Store},
 };
 use griot_protocol::{
@@ -317,7 +320,7 @@ impl Person {
         let client = Client::create(MemoryStore::new(), rng(seed), START, name).unwrap();
         let mut person = Self { name, client, events: Vec::new(), seed, plan, crashed: false };
         for home in 0..homes {
-            person.client.add_home(&format!("home:{home}"), None, None, false).unwrap();
+            person.client.add_home(&NewHome { url: format!("home:{home}"), ..NewHome::default() }).unwrap();
         }
         if let Some((commits, crash)) = person.plan {
             person.client.store_mut().fail_after(commits, crash);

@@ -5,7 +5,7 @@
 mod core_world;
 
 use core_world::{Person, START, World, befriend, is_connected};
-use griot_client::core::{ClientError, ContactState, Event, InviteOptions, SendState};
+use griot_client::core::{ClientError, ContactState, Event, InviteOptions, Outcome, SendState, Work};
 use serde_json::json;
 
 fn friends(homes: u8) -> (World, Person, Person) {
@@ -244,6 +244,45 @@ fn a_content_without_a_type_or_too_large_is_an_error_and_changes_nothing() {
     assert!(matches!(alice.client.send(START, "Boubacar", large), Err(ClientError::TooLarge { .. })));
     assert!(matches!(alice.client.send(START, "Nobody", json!({"type": "text"})), Err(ClientError::NoSuchContact(_))));
     assert_eq!(alice.client.store().commits(), commits);
+}
+
+#[test]
+fn a_home_that_answers_and_refuses_to_know_us_is_shown_as_such() {
+    let mut alice = Person::new("Awa", 1, 1);
+    let home = alice.client.homes().unwrap()[0].0.id;
+    let mut problem = core_world::problem(401);
+    problem.detail = "this needs a member's token".to_owned();
+    alice.client.done(START, Work::Greet { home }, Outcome::Refused(problem)).unwrap();
+    let (_, status) = alice.client.homes().unwrap().remove(0);
+    assert_eq!(status.error.as_deref(), Some("this needs a member's token"));
+    assert_eq!(status.answered_at, Some(START));
+    let mut world = World::new(1);
+    world.now = START.plus(60);
+    world.drive(&mut alice);
+    assert_eq!(alice.client.homes().unwrap()[0].1.error, None);
+}
+
+#[test]
+fn a_message_delivered_before_anybody_asked_still_shows_where_it_was_stored() {
+    let (mut world, mut alice, mut bob) = friends(2);
+    alice.client.remove_home(alice.client.homes().unwrap()[1].0.id).unwrap();
+    bob.client.remove_home(bob.client.homes().unwrap()[0].0.id).unwrap();
+    world.settle(&mut [&mut alice, &mut bob]);
+    world.homes[0].linked = false;
+    // Her home has it, and says no word of receipts.
+    world.homes[0].registered.clear();
+    alice.say(world.now, "Boubacar", "hello");
+    world.drive(&mut alice);
+    assert_eq!(alice.states(), [SendState::Accepted]);
+    world.homes[0].linked = true;
+    world.gossip();
+    world.drive(&mut bob);
+    assert_eq!(bob.texts(), ["hello"]);
+    world.now = world.now.plus(60);
+    world.settle(&mut [&mut alice, &mut bob]);
+    let sent = alice.client.sent(None).unwrap().pop().unwrap();
+    assert_eq!(sent.state, SendState::Delivered);
+    assert_eq!(sent.stored_on, [world.homes[1].secret.public().to_string()]);
 }
 
 #[test]

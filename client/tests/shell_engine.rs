@@ -9,7 +9,7 @@ use std::{
 
 use griot_client::{
     agent::{Engine, now, rng},
-    core::{Client, ClientError, InviteOptions},
+    core::{Client, ClientError, InviteOptions, NewHome},
     home::Patience,
     store::{SledStore, StoreKey},
 };
@@ -46,7 +46,7 @@ fn engine(dir: &Path, homes: &[&str]) -> Engine {
     let store = SledStore::create(dir, &StoreKey::KeyFile).unwrap();
     let mut account = Client::create(store, Box::new(rng().unwrap()), now(), "Awa").unwrap();
     for url in homes {
-        account.add_home(url, None, None, false).unwrap();
+        account.add_home(&NewHome { url: url.to_string(), ..NewHome::default() }).unwrap();
     }
     Engine::start(account, PATIENCE)
 }

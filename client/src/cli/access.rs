@@ -4,25 +4,9 @@ use std::path::Path;
 
 use super::args::AccessArgs;
 use crate::{
-    agent::Account,
-    core::{ClientError, HomeId},
+    core::NewHome,
     home::{Fingerprint, HomeUrl},
 };
-
-/// A home to be added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NewHome {
-    pub url: String,
-    pub token: Option<String>,
-    pub fingerprint: Option<String>,
-    pub insecure_http: bool,
-}
-
-impl NewHome {
-    pub(super) fn add_to(&self, account: &mut Account) -> Result<HomeId, ClientError> {
-        account.add_home(&self.url, self.token.as_deref(), self.fingerprint.as_deref(), self.insecure_http)
-    }
-}
 
 /// A URL in the one form that is stored: `unix:` paths absolute, names in lower case.
 pub(super) fn normal_url(url: &str) -> Result<String, String> {
@@ -55,8 +39,12 @@ pub(super) fn pair(urls: &[String], access: &AccessArgs) -> Result<Vec<NewHome>,
         let token = if matches!(url, HomeUrl::Unix(_)) { None } else { tokens.next().cloned() };
         let pin = if matches!(url, HomeUrl::Https { .. }) { pins.next() } else { None };
         let pin = pin.map(|pin| pin.parse::<Fingerprint>().map_err(|e| e.to_string())).transpose()?;
+        let url = normal_url(text)?;
+        if homes.iter().any(|home: &NewHome| home.url == url) {
+            return Err(format!("{url} is given twice: each home once"));
+        }
         homes.push(NewHome {
-            url: normal_url(text)?,
+            url,
             token,
             fingerprint: pin.map(|pin| pin.to_string()),
             insecure_http: access.insecure_http,
@@ -95,6 +83,7 @@ mod tests {
         assert!(pair(&urls(&["https://a", "https://b"]), &tokens(&["t"])).is_err());
         assert!(pair(&urls(&["unix:/x"]), &tokens(&["t"])).is_err());
         assert!(pair(&urls(&["http://10.0.0.1"]), &tokens(&[])).unwrap_err().contains("--insecure-http"));
+        assert!(pair(&urls(&["unix:/x", "unix:///x"]), &tokens(&[])).unwrap_err().contains("given twice"));
         let pinned = AccessArgs { fingerprints: urls(&["zz"]), ..AccessArgs::default() };
         assert!(pair(&urls(&["https://a"]), &pinned).unwrap_err().contains("64 hex digits"));
     }

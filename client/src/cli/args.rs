@@ -5,28 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::examples::{
+    CONNECT_EXAMPLES, DEMO_HELP, EXAMPLES, HOME_EXAMPLES, INBOX_EXAMPLES, INVITE_EXAMPLES, REQUESTS_EXAMPLES,
+    SENT_EXAMPLES, STATUS_EXAMPLES, WHO_EXAMPLES,
+};
+use crate::core::limits::INVITE_DAYS_MAX;
+
 /// The longest `--timeout`: beyond a record's life there is nothing to wait for.
 const TIMEOUT_SECONDS_MAX: u64 = griot_protocol::limits::LIFE_SECONDS_MAX;
 
-/// The longest `--expires`, in days: nodes keep a request no longer than this after the link was made.
-const EXPIRES_DAYS_MAX: u64 = 365;
-
 const ABOUT: &str = "End-to-end encrypted messages over Griot nodes: no phone number, no central provider";
-
-const EXAMPLES: &str = "\
-Begin:
-  griot demo                                        see it work: three nodes, two people, one dead node
-  griot init --name Awa --node unix:/var/lib/griot/api.sock
-  griot invite                                      prints a link: give it to one person, by any way you trust
-  griot connect griot:…  --message 'It is me'       the other side: ask the one who made the link for contact
-  griot requests                                    … who asks
-  griot accept ID                                   … and let them in
-  griot send Kofi 'Hello' --wait delivered
-  griot inbox --follow
-
-Scripts: --json prints one object a line on stdout, everything else goes to stderr.
-Exit codes: 0 done, 1 failed, 2 usage, 3 timed out while waiting (the message stays queued).
-The account is encrypted with GRIOT_PASSPHRASE, a passphrase asked for on the terminal, or a key file beside it.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -46,13 +34,14 @@ pub struct Cli {
 pub enum Command {
     /// Make an account: a name to be known by, and the nodes that keep its mail
     #[command(after_help = "Examples:\n  griot init --name Awa --node unix:/var/lib/griot/api.sock\n  \
-        griot init --name Awa --node https://griot.example.org --token TOKEN --fingerprint SHA256\n\n\
+        griot init --name Awa --node https://griot.example.org \\\n    --token TOKEN --fingerprint SHA256\n\n\
         Two or three homes are better than one: mail arrives while any of them lives.")]
     Init(InitArgs),
     /// Make an invite link, or list and revoke those you made
-    #[command(args_conflicts_with_subcommands = true)]
+    #[command(args_conflicts_with_subcommands = true, after_help = INVITE_EXAMPLES)]
     Invite(InviteArgs),
     /// Ask whoever made this link for contact
+    #[command(after_help = CONNECT_EXAMPLES)]
     Connect {
         /// The link, as `griot invite` printed it
         link: String,
@@ -61,38 +50,45 @@ pub enum Command {
         message: Option<String>,
     },
     /// Who asks for contact
+    #[command(after_help = REQUESTS_EXAMPLES)]
     Requests {
         /// One object a line
         #[arg(long)]
         json: bool,
     },
     /// Let somebody who asked write to you
+    #[command(after_help = REQUESTS_EXAMPLES)]
     Accept {
         /// As `griot requests` shows it
         id: String,
     },
     /// Turn somebody who asked away; they are not told
+    #[command(after_help = REQUESTS_EXAMPLES)]
     Decline {
         /// As `griot requests` shows it
         id: String,
     },
     /// Whom you can write to
+    #[command(after_help = WHO_EXAMPLES)]
     Contacts {
         /// One object a line
         #[arg(long)]
         json: bool,
     },
     /// Take back somebody's way to write to you
+    #[command(after_help = WHO_EXAMPLES)]
     Block {
         /// Name or id
         who: String,
     },
     /// Let somebody whom you blocked write again
+    #[command(after_help = WHO_EXAMPLES)]
     Unblock {
         /// Name or id
         who: String,
     },
     /// The number to compare with a contact, so that you know nobody stands in between
+    #[command(after_help = WHO_EXAMPLES)]
     Safety {
         /// Name or id
         who: String,
@@ -105,6 +101,7 @@ pub enum Command {
         delivered  collected by the recipient (signed by them)")]
     Send(SendArgs),
     /// What you sent, and how far it has come
+    #[command(after_help = SENT_EXAMPLES)]
     Sent {
         /// Name or id; everybody where there is none
         who: Option<String>,
@@ -113,20 +110,24 @@ pub enum Command {
         json: bool,
     },
     /// The messages received so far, in order
+    #[command(after_help = INBOX_EXAMPLES)]
     Inbox(InboxArgs),
     /// The nodes that keep your mail
+    #[command(after_help = HOME_EXAMPLES)]
     Home {
         /// What to do with them.
         #[command(subcommand)]
         action: HomeCommand,
     },
     /// The account, its homes, and what waits
+    #[command(after_help = STATUS_EXAMPLES)]
     Status {
         /// One object
         #[arg(long)]
         json: bool,
     },
     /// Watch a message survive a dead node, on this machine, in a few seconds
+    #[command(after_help = DEMO_HELP)]
     Demo,
 }
 
@@ -164,8 +165,8 @@ pub struct InviteArgs {
     /// Take one request only
     #[arg(long)]
     pub once: bool,
-    /// Days until the link ends
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=EXPIRES_DAYS_MAX))]
+    /// Days until the link ends [default: 7]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=INVITE_DAYS_MAX as u64))]
     pub expires: Option<u64>,
     /// Instead of making one.
     #[command(subcommand)]
@@ -240,6 +241,7 @@ pub struct InboxArgs {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 pub enum HomeCommand {
     /// Have your mail kept by this node, too
+    #[command(after_help = HOME_EXAMPLES)]
     Add {
         /// unix:DATA-DIR/api.sock, https://HOST:PORT, or http:// on this machine
         url: String,

@@ -6,6 +6,7 @@
 mod access;
 mod args;
 pub mod commands;
+mod examples;
 mod run;
 mod text;
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     agent::{Account, Ending, Engine, Guest, Handler, Printer, Request, Server, Stop, Terminal, Visit, now, rng},
-    core::{Client, ClientError},
+    core::{Client, ClientError, NewHome, check_name},
     demo,
     home::Patience,
     store::{SledStore, StoreError, StoreKey},
@@ -103,6 +103,7 @@ fn default_home() -> Result<PathBuf, Failure> {
 fn prepare(command: Command) -> Result<Command, Failure> {
     Ok(match command {
         Command::Init(mut args) => {
+            check_name(&args.name).map_err(|e| Failure::Usage(e.to_string()))?;
             with_env_token(&args.nodes, &mut args.access);
             access::pair(&args.nodes, &args.access).map_err(Failure::Usage)?;
             Command::Init(args)
@@ -159,7 +160,7 @@ fn key(home: &Path) -> Result<StoreKey, Failure> {
             home.display()
         ))),
         Some(false) => Ok(StoreKey::KeyFile),
-        Some(true) => match env_passphrase() {
+        Some(true) => match env_passphrase()? {
             Some(passphrase) => Ok(StoreKey::Passphrase(passphrase)),
             None if std::io::stdin().is_terminal() => Ok(StoreKey::Passphrase(ask_passphrase("Passphrase: ")?)),
             None => Err(Failure::Other("this account is locked with a passphrase: set GRIOT_PASSPHRASE".to_owned())),
@@ -169,7 +170,7 @@ fn key(home: &Path) -> Result<StoreKey, Failure> {
 
 /// What a new store will be opened with.
 fn new_key() -> Result<StoreKey, Failure> {
-    if let Some(passphrase) = env_passphrase() {
+    if let Some(passphrase) = env_passphrase()? {
         return Ok(StoreKey::Passphrase(passphrase));
     }
     if !std::io::stdin().is_terminal() {
@@ -180,13 +181,21 @@ fn new_key() -> Result<StoreKey, Failure> {
         return Ok(StoreKey::KeyFile);
     }
     if *ask_passphrase("The same again: ")? != *first {
-        return Err(Failure::Other("the two passphrases differ: nothing was made".to_owned()));
+        return Err(Failure::Other("the two passphrases differ: nothing was made; try again".to_owned()));
     }
     Ok(StoreKey::Passphrase(first))
 }
 
-fn env_passphrase() -> Option<Zeroizing<String>> {
-    std::env::var("GRIOT_PASSPHRASE").ok().filter(|text| !text.is_empty()).map(Zeroizing::new)
+/// `GRIOT_PASSPHRASE`, where it is set and not empty. One that cannot be read is never taken for none: the account would
+/// be made without the lock that its owner asked for.
+fn env_passphrase() -> Result<Option<Zeroizing<String>>, Failure> {
+    match std::env::var("GRIOT_PASSPHRASE") {
+        Ok(text) => Ok(Some(Zeroizing::new(text)).filter(|text| !text.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::Usage("GRIOT_PASSPHRASE is not UTF-8 text: choose another passphrase".to_owned()))
+        }
+    }
 }
 
 fn ask_passphrase(prompt: &str) -> Result<Zeroizing<String>, Failure> {
@@ -194,16 +203,10 @@ fn ask_passphrase(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     read.map(Zeroizing::new).map_err(|e| Failure::Other(format!("cannot read the passphrase: {e}")))
 }
 
-/// Makes an account, or ends what an interrupted `init` began.
+/// Makes an account. Account and homes are one commit: killed at any moment, there is all of it or nothing.
 async fn init(home: &Path, args: InitArgs, printer: &Printer) -> Result<u8, Failure> {
     let homes = access::pair(&args.nodes, &args.access).map_err(Failure::Usage)?;
-    let mut account = open_or_create(home, &args.name)?;
-    if !account.homes()?.is_empty() {
-        return Err(ClientError::AccountExists.into());
-    }
-    for new in &homes {
-        new.add_to(&mut account)?;
-    }
+    let account = create(home, &args.name, &homes)?;
     let engine = Engine::start(account, Patience::COMMAND);
     let round = engine.greet().await;
     for (home, why) in &round.failed {
@@ -224,24 +227,20 @@ async fn init(home: &Path, args: InitArgs, printer: &Printer) -> Result<u8, Fail
     Ok(exit::DONE)
 }
 
-/// A new account; or the one that is there, so that an `init` that was killed half-way can be run again.
-fn open_or_create(home: &Path, name: &str) -> Result<Account, Failure> {
-    let random = || rng().map(Box::new).map_err(|e| Failure::Other(e.to_string()));
-    let exists = SledStore::wants_passphrase(home).map_err(ClientError::from)?.is_some();
-    if !exists {
-        let store = SledStore::create(home, &new_key()?).map_err(ClientError::from)?;
-        return Ok(Client::create(store, random()?, now(), name)?);
-    }
-    let key = key(home)?;
-    let open = || match SledStore::open(home, &key) {
-        // Somebody works with the account, so there is one.
-        Err(StoreError::Locked(_)) => Err(ClientError::AccountExists),
-        other => other.map_err(ClientError::from),
+/// A new account, in a new store or in the empty one that an `init` killed half-way left.
+fn create(home: &Path, name: &str, homes: &[NewHome]) -> Result<Account, Failure> {
+    let store = if SledStore::wants_passphrase(home).map_err(ClientError::from)?.is_none() {
+        SledStore::create(home, &new_key()?)
+    } else {
+        SledStore::open(home, &key(home)?)
     };
-    match Client::open(open()?, random()?, now()) {
-        Err(ClientError::NoAccount) => Ok(Client::create(open()?, random()?, now(), name)?),
-        other => Ok(other?),
-    }
+    let store = match store {
+        // Somebody works with the account, so there is one.
+        Err(StoreError::Locked(_)) => return Err(ClientError::AccountExists.into()),
+        other => other.map_err(ClientError::from)?,
+    };
+    let rng = rng().map_err(|e| Failure::Other(e.to_string()))?;
+    Ok(Client::create_with_homes(store, Box::new(rng), now(), name, homes)?)
 }
 
 /// Hands the command to whoever has the store open, or opens it.

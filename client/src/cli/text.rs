@@ -18,6 +18,14 @@ pub fn safe_line(text: &str) -> String {
     text.chars().map(|c| if c.is_whitespace() { ' ' } else { safe_char(c) }).collect()
 }
 
+/// A name as a shell takes it, for commands that are shown to be typed.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let safe = safe_line(text);
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_');
+    if safe.chars().all(is_plain) { safe } else { format!("'{}'", safe.replace('\'', r"'\''")) }
+}
+
 fn safe_char(c: char) -> char {
     let turns_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if c.is_control() || turns_direction { '\u{fffd}' } else { c }
@@ -97,6 +105,13 @@ mod tests {
         let shown = safe("a\u{1b}[2J\u{202e}b\u{9b}\r\nc\td");
         assert_eq!(shown, "a\u{fffd}[2J\u{fffd}b\u{fffd}\u{fffd}\nc\td");
         assert_eq!(safe_line("a\nb\tc\u{7}"), "a b c\u{fffd}");
+    }
+
+    #[test]
+    fn a_name_in_a_command_that_is_shown_can_be_typed_as_it_stands() {
+        assert_eq!(shell_word("Élodie"), "Élodie");
+        assert_eq!(shell_word("Kofi Annan"), "'Kofi Annan'");
+        assert_eq!(shell_word("N'Golo; rm"), r"'N'\''Golo; rm'");
     }
 
     #[test]

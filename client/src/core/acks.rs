@@ -58,7 +58,7 @@ impl<S: Store> Tx<'_, S> {
         }
         let collect = CollectSecret::from_bytes(&mailbox.collect);
         let record = ack::make(&self.params()?, &collect, mailbox.keys, true, items)?;
-        self.enqueue(&record, QueuedKind::Ack, self.now, expires_at, 0)?;
+        self.enqueue(&record, QueuedKind::Ack, self.now, expires_at, Vec::new())?;
         for payload in payloads {
             let seen_key = key::seen(address, &payload);
             if let Some(mut seen) = self.get::<SeenRow>(&seen_key)? {
@@ -85,10 +85,6 @@ impl<S: Store> Tx<'_, S> {
         let proven = |text: &String| self.prove_record(text, &row.address);
         let acks: Vec<Record> = status.acks.iter().take(PROOFS_MAX).filter_map(proven).collect();
         let receipts: Vec<Record> = status.receipts.iter().take(PROOFS_MAX).filter_map(proven).collect();
-        if acks.iter().any(|record| names_item(record, row.created_at, id)) {
-            self.dequeue(id);
-            return self.advance(&row.kind, SendState::Delivered, None);
-        }
         for record in receipts {
             if let Body::Custody(custody) = record.body()
                 && custody.items.binary_search(id).is_ok()
@@ -96,6 +92,11 @@ impl<S: Store> Tx<'_, S> {
                 row.stored = true;
                 self.stored_on(&row.kind, custody.node)?;
             }
+        }
+        // Last, so that what was stored where is known of a delivered message, too.
+        if acks.iter().any(|record| names_item(record, row.created_at, id)) {
+            self.dequeue(id);
+            return self.advance(&row.kind, SendState::Delivered, None);
         }
         let waiting = status.waiting.clone().filter(|_| !row.stored);
         if waiting.is_some() {

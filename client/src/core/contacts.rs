@@ -10,7 +10,7 @@ use vodozemac::olm::Session;
 use super::{
     crypto,
     error::ClientError,
-    limits::{MESSAGE_LIFE_SECONDS, REQUEST_MESSAGE_BYTES_MAX, RESET_EVERY_SECONDS},
+    limits::{MESSAGE_LIFE_SECONDS, REQUEST_MESSAGE_BYTES_MAX},
     ratchet,
     rows::{ContactRow, MailboxRow, OutRow, Purpose, QueuedKind, RequestRow, key},
     tx::Tx,
@@ -113,8 +113,7 @@ impl<S: Store> Tx<'_, S> {
             fallback_told: [0; 32],
             mailbox: None,
             out: None,
-            reset_at: Default::default(),
-            unreadable: Vec::new(),
+            healing: Default::default(),
         });
         if contact.state == ContactState::Blocked {
             return Err(ClientError::Blocked(contact.name));
@@ -203,7 +202,7 @@ impl<S: Store> Tx<'_, S> {
         params.postage_bits = params.postage_bits.max(link.postage_bits.min(REQUEST_POSTAGE_BITS_MAX));
         let secret = DeliverSecret::from_bytes(&link.deliver_secret);
         let record = envelope::seal(&params, &secret, link.mailbox, created_at, expires_at, payload)?;
-        self.enqueue(&record, QueuedKind::Request, created_at, expires_at, 0)?;
+        self.enqueue(&record, QueuedKind::Request, created_at, expires_at, Vec::new())?;
         Ok((contact.show(), record.id()))
     }
 
@@ -226,7 +225,7 @@ impl<S: Store> Tx<'_, S> {
         self.put_contact(&contact)?;
         self.add_session(&contact.id, &Session::from_pickle(request.session))?;
         let name = self.account()?.name;
-        let record = self.say_control(&contact.id, &Said::Accept { name, mailbox }, 0)?;
+        let record = self.say_control(&contact.id, &Said::Accept { name, mailbox })?;
         self.delete(key::request(id));
         Ok((contact.show(), record))
     }
@@ -246,7 +245,7 @@ impl<S: Store> Tx<'_, S> {
             self.withdraw(&address)?;
         }
         contact.state = ContactState::Blocked;
-        contact.unreadable.clear();
+        self.forget_reports(&contact.id)?;
         self.put_contact(&contact)?;
         Ok(contact.show())
     }
@@ -260,7 +259,7 @@ impl<S: Store> Tx<'_, S> {
         contact.state = if contact.out.is_some() { ContactState::Connected } else { ContactState::Pending };
         self.put_contact(&contact)?;
         if contact.out.is_some() {
-            self.say_control(&contact.id, &Said::Mailbox { mailbox }, 0)?;
+            self.say_control(&contact.id, &Said::Mailbox { mailbox })?;
         }
         Ok(contact.show())
     }
@@ -277,27 +276,6 @@ impl<S: Store> Tx<'_, S> {
         }
         self.put_contact(&contact)?;
         self.events.push(Event::Contact(contact.show()));
-        Ok(())
-    }
-
-    /// Replaces a session that is out of step, and reports what could not be read; at a bounded rate.
-    pub fn reset_if_needed(&mut self, id: &str) -> Result<(), ClientError> {
-        let Some(mut contact) = self.get::<ContactRow>(&key::contact(id))? else {
-            return Ok(());
-        };
-        let too_soon = contact.reset_at.0 != 0 && self.now < contact.reset_at.plus(RESET_EVERY_SECONDS);
-        if contact.unreadable.is_empty() || too_soon || contact.out.is_none() {
-            return Ok(());
-        }
-        let records = std::mem::take(&mut contact.unreadable);
-        contact.reset_at = self.now;
-        self.put_contact(&contact)?;
-        // Their key may be nonsense; then there is nothing to heal with, and the next attempt may have a better one.
-        let Ok(session) = ratchet::begin(&self.account()?.olm()?, &contact.curve25519, &contact.fallback) else {
-            return Ok(());
-        };
-        self.add_session(id, &session)?;
-        self.say_control(id, &Said::Unreadable { records }, 0)?;
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ impl<S: Store> Client<S> {
             tx.expire_invites()?;
             tx.rotate_fallback()?;
             for contact in tx.all::<ContactRow>(key::CONTACTS)? {
-                tx.reset_if_needed(&contact.id)?;
+                tx.heal_if_needed(&contact.id)?;
             }
             if sweep { tx.expire_seen(SEEN_GRACE_SECONDS) } else { Ok(()) }
         })?;
@@ -66,9 +66,8 @@ impl<S: Store> Client<S> {
     pub fn done(&mut self, now: Timestamp, work: Work, outcome: Outcome) -> Result<Vec<Event>, ClientError> {
         if let Outcome::Unreachable(error) = &outcome {
             let news = self.timers.unreachable(&work, now, error);
-            let url = rows::load::<S, HomeRow>(&self.store, &key::home(work.home().0))?.map(|row| row.home.url);
-            let warning = url.filter(|_| news).map(|url| Event::Warning(format!("{url} does not answer: {error}")));
-            return Ok(warning.into_iter().collect());
+            let url = self.home_url(work.home())?.filter(|_| news);
+            return Ok(url.map(|url| Event::Warning(format!("{url} does not answer: {error}"))).into_iter().collect());
         }
         self.timers.answered(&work, now);
         if let Outcome::Refused(problem) = outcome {
@@ -124,9 +123,8 @@ impl<S: Store> Client<S> {
         for (cursor, frame) in entries {
             events.extend(self.transact(now, |tx| tx.receive(home, &address, cursor, frame))?.1);
         }
-        let homes: Vec<HomeRow> = rows::load_all(&self.store, key::HOMES)?;
-        let reachable: Vec<HomeId> =
-            homes.iter().map(|row| row.home.id).filter(|home| self.timers.is_reachable(*home)).collect();
+        let homes = rows::homes(&self.store)?.into_iter().map(|row| row.home.id);
+        let reachable: Vec<HomeId> = homes.filter(|home| self.timers.is_reachable(*home)).collect();
         let ((), told) = self.transact(now, |tx| {
             if !more {
                 tx.asked_for_missing(home, &address, &reachable)?;
@@ -135,6 +133,11 @@ impl<S: Store> Client<S> {
         })?;
         events.extend(told);
         Ok(events)
+    }
+
+    /// Where a home is; `None` once it was removed.
+    fn home_url(&self, id: HomeId) -> Result<Option<String>, ClientError> {
+        Ok(rows::load::<S, HomeRow>(&self.store, &key::home(id.0))?.map(|row| row.home.url))
     }
 
     /// A home answered with an error.
@@ -156,7 +159,11 @@ impl<S: Store> Client<S> {
                 Ok(self.transact(now, |tx| tx.told(home.0, id, None))?.1)
             }
             _ => {
-                let url = rows::load::<S, HomeRow>(&self.store, &key::home(work.home().0))?.map(|row| row.home.url);
+                // One that does not know us is no home to rely on, although it answers.
+                if matches!(work, Work::Greet { .. } | Work::Register { .. }) {
+                    self.timers.refused(work.home(), &text);
+                }
+                let url = self.home_url(work.home())?;
                 Ok(url.map(|url| Event::Warning(format!("{url}: {text}"))).into_iter().collect())
             }
         }

@@ -65,7 +65,7 @@ pub enum ClientError {
     #[error("no such invite")]
     NoSuchInvite,
     /// As many active invites as an account may have.
-    #[error("too many active invites: revoke one first")]
+    #[error("too many active invites")]
     TooManyInvites,
     /// No such request.
     #[error("no such request")]
@@ -85,7 +85,7 @@ pub enum ClientError {
     #[error("{0} has not accepted your request yet")]
     Pending(String),
     /// We blocked them.
-    #[error("{0} is blocked: unblock first")]
+    #[error("{0} is blocked")]
     Blocked(String),
     /// Not blocked, so there is nothing to unblock.
     #[error("{0} is not blocked")]

@@ -7,20 +7,24 @@ use super::{
     limits::HOMES_MAX,
     rows::{HomeRow, MailboxRow, NodeRow, QueuedRow, key},
     tx::Tx,
-    types::{Home, HomeId},
+    types::{Home, HomeId, NewHome},
 };
 use crate::store::Store;
 
 impl<S: Store> Tx<'_, S> {
-    pub fn add_home(
-        &mut self,
-        url: &str,
-        token: Option<&str>,
-        fingerprint: Option<&str>,
-        insecure_http: bool,
-    ) -> Result<HomeId, ClientError> {
-        let homes: Vec<HomeRow> = self.all(key::HOMES)?;
-        if homes.iter().any(|row| row.home.url == url) {
+    /// All homes, in the order in which they were added.
+    pub fn homes(&self) -> Result<Vec<HomeRow>, ClientError> {
+        self.all(key::HOMES)
+    }
+
+    /// A home; `None` once it was removed.
+    pub fn home(&self, id: HomeId) -> Result<Option<HomeRow>, ClientError> {
+        self.get(&key::home(id.0))
+    }
+
+    pub fn add_home(&mut self, new: &NewHome) -> Result<HomeId, ClientError> {
+        let homes = self.homes()?;
+        if homes.iter().any(|row| row.home.url == new.url) {
             return Err(ClientError::HomeExists);
         }
         if homes.len() >= HOMES_MAX {
@@ -30,22 +34,15 @@ impl<S: Store> Tx<'_, S> {
         let id = HomeId(account.next_home);
         account.next_home += 1;
         self.put_account(&account)?;
-        let home = Home {
-            id,
-            url: url.to_owned(),
-            token: token.map(str::to_owned),
-            fingerprint: fingerprint.map(str::to_owned),
-            insecure_http,
-        };
+        let NewHome { url, token, fingerprint, insecure_http } = new.clone();
+        let home = Home { id, url, token, fingerprint, insecure_http };
         self.put(key::home(id.0), &HomeRow { home, node: None })?;
         Ok(id)
     }
 
     /// Leaves a home behind without asking it.
     pub fn remove_home(&mut self, id: HomeId) -> Result<(), ClientError> {
-        if self.raw(&key::home(id.0))?.is_none() {
-            return Err(ClientError::NoSuchHome);
-        }
+        self.home(id)?.ok_or(ClientError::NoSuchHome)?;
         self.delete(key::home(id.0));
         self.forget_home(id)?;
         for (key, bytes) in self.all_raw(key::QUEUE)? {
@@ -75,7 +72,7 @@ impl<S: Store> Tx<'_, S> {
 
     /// A home said who it is.
     pub fn greeted(&mut self, id: HomeId, info: &NodeInfo) -> Result<(), ClientError> {
-        let Some(mut row) = self.get::<HomeRow>(&key::home(id.0))? else {
+        let Some(mut row) = self.home(id)? else {
             return Ok(());
         };
         let Some(params) = params_of(info) else {
@@ -115,7 +112,7 @@ impl<S: Store> Tx<'_, S> {
     /// Parameters for a new envelope: the network's, with the postage that our homes ask for now.
     pub fn params_now(&self) -> Result<NetworkParams, ClientError> {
         let mut params = self.params()?;
-        let homes: Vec<HomeRow> = self.all(key::HOMES)?;
+        let homes = self.homes()?;
         let asked = homes.iter().filter_map(|home| home.node.as_ref()).map(|node| node.postage_bits_now).max();
         params.postage_bits = params.postage_bits.max(asked.unwrap_or(0).min(POSTAGE_BITS_NOW_MAX));
         Ok(params)

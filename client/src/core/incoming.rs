@@ -8,7 +8,7 @@
 //! until it closes, or until every home that answers has been asked and ten minutes have passed.
 //!
 //! An envelope that cannot be read is **not acked**: its sender keeps seeing *stored*, never a false *delivered*. The
-//! sender is told (over a fresh session) and says it again.
+//! sender is told and says it again (`healing`).
 
 use bytes::Bytes;
 use griot_protocol::{Address, Body, Cursor, EnvelopeHeader, RecordId, Unverified, codec};
@@ -16,13 +16,13 @@ use griot_protocol::{Address, Body, Cursor, EnvelopeHeader, RecordId, Unverified
 use super::{
     crypto,
     error::ClientError,
-    limits::{CHAINS_MAX, HELD_MAX, HOLD_SECONDS_MAX, MISSING_MAX, UNREADABLE_MAX},
+    limits::{CHAINS_MAX, HELD_MAX, HOLD_SECONDS_MAX},
     rows::{
         AckDueRow, ChainRow, ContactRow, GapRow, HeldRow, InboxRow, MailboxRow, Purpose, SeenRow, UnreadableRow, key,
     },
     tx::Tx,
     types::{ContactState, Event, HomeId, InboxMessage},
-    wire::{Inner, Said},
+    wire::{Inner, Said, Utterance},
 };
 use crate::store::Store;
 
@@ -105,7 +105,8 @@ impl<S: Store> Tx<'_, S> {
         self.ack_later(address, arrival.id, arrival.header.created_at, arrival.header.expires_at, arrival.hash)
     }
 
-    fn ack_later(
+    /// Notes that a payload was read and stored, and that this record of it is to be acked.
+    pub fn ack_later(
         &mut self,
         address: &Address,
         id: RecordId,
@@ -128,23 +129,16 @@ impl<S: Store> Tx<'_, S> {
         self.put(key::seen(&address, &arrival.hash), &seen)?;
         let opened = crypto::open_direct(&mailbox.seal, &address, &arrival.payload);
         let Some(inner) = opened.and_then(|plain| codec::decode::<Inner>(&plain).ok()) else {
-            return self.unreadable(contact, arrival.id, arrival.header.expires_at);
+            return self.cannot_read(contact, &address, arrival);
         };
-        let index = self.chain_index(mailbox, &inner.chain)?;
+        let index = self.chain_index(mailbox, &inner.chain, contact)?;
         let Some(chain) = mailbox.chains.get_mut(index) else {
             return Ok(());
         };
         if inner.seq < chain.next {
-            let was_missing = chain.missing.iter().position(|seq| *seq == inner.seq);
-            match was_missing {
-                Some(at) => {
-                    chain.missing.remove(at);
-                    self.put_mailbox(mailbox)?;
-                    self.feed(&address, contact, &inner, arrival)?;
-                }
-                None => self.may_ack(&address, arrival)?,
-            }
-            return Ok(());
+            // It was given up and still came, or its number was used twice. A payload that was read before is known by
+            // its hash, so this one was not: Olm may have its key, and otherwise its sender hears of it.
+            return self.feed(&address, contact, &inner, arrival);
         }
         if inner.seq > chain.next {
             return self.hold(mailbox, index, contact, &inner, arrival);
@@ -159,18 +153,17 @@ impl<S: Store> Tx<'_, S> {
         self.put_mailbox(mailbox)
     }
 
-    /// Where a chain is in the row, put there where it is new; the oldest one makes room, with what it held.
-    fn chain_index(&mut self, mailbox: &mut MailboxRow, chain: &[u8; 16]) -> Result<usize, ClientError> {
+    /// Where a chain is in the row, put there where it is new; the oldest one makes room, and what it held
+    /// is read without waiting any longer.
+    fn chain_index(&mut self, mailbox: &mut MailboxRow, chain: &[u8; 16], contact: &str) -> Result<usize, ClientError> {
         if let Some(index) = mailbox.chains.iter().position(|row| row.chain == *chain) {
             return Ok(index);
         }
         if mailbox.chains.len() >= CHAINS_MAX {
-            let oldest = mailbox.chains.remove(0);
-            for (held, _) in self.all_raw(&key::held_chain(&mailbox.keys.address(), &oldest.chain))? {
-                self.delete(held);
-            }
+            self.give_up(mailbox, 0, contact)?;
+            mailbox.chains.remove(0);
         }
-        mailbox.chains.push(ChainRow { chain: *chain, next: 0, prev: None, missing: Vec::new(), gap: None });
+        mailbox.chains.push(ChainRow { chain: *chain, next: 0, prev: None, gap: None });
         Ok(mailbox.chains.len() - 1)
     }
 
@@ -186,8 +179,8 @@ impl<S: Store> Tx<'_, S> {
         let address = mailbox.keys.address();
         let held_key = key::held(&address, &inner.chain, inner.seq);
         if self.raw(&held_key)?.is_some() {
-            // Another payload with the same number: the first one stands.
-            return self.may_ack(&address, arrival);
+            // Another payload with the same number: the writer's state is old. It is to be said again.
+            return self.cannot_read(contact, &address, arrival);
         }
         let held = HeldRow {
             id: arrival.id,
@@ -249,13 +242,6 @@ impl<S: Store> Tx<'_, S> {
         hash: [u8; 32],
     ) -> Result<(), ClientError> {
         let address = mailbox.keys.address();
-        let opened = crypto::open_direct(&mailbox.seal, &address, &held.payload);
-        let Some(inner) = opened.and_then(|plain| codec::decode::<Inner>(&plain).ok()) else {
-            return self.unreadable(contact, held.id, held.expires_at);
-        };
-        if !before.follows(&inner) {
-            self.warn_of_fork(contact)?;
-        }
         let header = EnvelopeHeader {
             keys: mailbox.keys,
             created_at: held.created_at,
@@ -263,6 +249,13 @@ impl<S: Store> Tx<'_, S> {
             stamp: Default::default(),
         };
         let arrival = Arrival { id: held.id, header, payload: Bytes::from(held.payload), hash };
+        let opened = crypto::open_direct(&mailbox.seal, &address, &arrival.payload);
+        let Some(inner) = opened.and_then(|plain| codec::decode::<Inner>(&plain).ok()) else {
+            return self.cannot_read(contact, &address, &arrival);
+        };
+        if !before.follows(&inner) {
+            self.warn_of_fork(contact)?;
+        }
         self.feed(&address, contact, &inner, &arrival)
     }
 
@@ -273,7 +266,7 @@ impl<S: Store> Tx<'_, S> {
         Ok(())
     }
 
-    /// Goes on without what is missing, and says so. Olm keeps keys for what may still come.
+    /// Goes on without what is missing, and says so. Olm keeps keys for the last of what may still come.
     fn give_up(&mut self, mailbox: &mut MailboxRow, index: usize, contact: &str) -> Result<(), ClientError> {
         let address = mailbox.keys.address();
         let mut given_up = 0;
@@ -283,10 +276,6 @@ impl<S: Store> Tx<'_, S> {
                 break;
             };
             given_up += seq.saturating_sub(chain.next);
-            let recent = chain.next.max(seq.saturating_sub(MISSING_MAX as u64));
-            chain.missing.extend(recent..seq);
-            let surplus = chain.missing.len().saturating_sub(MISSING_MAX);
-            chain.missing.drain(..surplus);
             chain.next = seq;
             chain.prev = None;
             self.drain(mailbox, index, contact)?;
@@ -342,15 +331,28 @@ impl<S: Store> Tx<'_, S> {
             self.put_contact(&row)?;
         }
         let Some(plain) = self.decrypt_from(&row, inner.olm_type, &inner.olm)? else {
-            return self.unreadable(contact, arrival.id, arrival.header.expires_at);
+            return self.cannot_read(contact, address, arrival);
         };
+        self.session_works(&mut row)?;
         self.may_ack(address, arrival)?;
         // A saying that this version does not know was read and understood as far as it can be.
-        let Some(said) = Said::parse(&plain) else {
+        let Some(Utterance { said, again }) = Utterance::parse(&plain) else {
             self.warn(format!("{} sent something that this version does not understand", row.name));
             return Ok(());
         };
+        self.read_at_last(contact, address, &again)?;
         self.hear(row, said)
+    }
+
+    fn cannot_read(&mut self, contact: &str, address: &Address, arrival: &Arrival) -> Result<(), ClientError> {
+        let row = UnreadableRow {
+            contact: contact.to_owned(),
+            address: *address,
+            created_at: arrival.header.created_at,
+            expires_at: arrival.header.expires_at,
+            payload: arrival.hash,
+        };
+        self.unreadable(arrival.id, &row)
     }
 
     fn hear(&mut self, contact: ContactRow, said: Said) -> Result<(), ClientError> {
@@ -386,23 +388,6 @@ impl<S: Store> Tx<'_, S> {
         self.put(key::inbox(number), &row)?;
         self.events.push(Event::Message(row.show(&contact.name)));
         Ok(())
-    }
-
-    /// Notes an envelope that nobody could read, and heals the session.
-    fn unreadable(
-        &mut self,
-        contact: &str,
-        id: RecordId,
-        expires_at: griot_protocol::Timestamp,
-    ) -> Result<(), ClientError> {
-        self.put(key::unreadable(&id), &UnreadableRow { expires_at })?;
-        let mut row = self.contact(contact)?;
-        if row.unreadable.len() < UNREADABLE_MAX {
-            row.unreadable.push(id);
-        }
-        self.put_contact(&row)?;
-        self.warn(format!("a message from {} cannot be read; it was asked for again", row.name));
-        self.reset_if_needed(contact)
     }
 }
 

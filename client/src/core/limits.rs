@@ -66,20 +66,25 @@ pub const HOLD_SECONDS_MAX: u64 = 600;
 /// Messages held in one mailbox while one is missing: Olm refuses larger gaps than 2,000 in any case.
 pub const HELD_MAX: usize = 1_000;
 
-/// Sequence numbers given up, remembered in case they still come: Olm keeps 40 skipped keys.
-pub const MISSING_MAX: usize = 40;
-
 /// Chains remembered for each mailbox. A writer starts a new one after a restore or a new mailbox, so seldom.
 pub const CHAINS_MAX: usize = 8;
 
 /// Olm sessions kept for each contact; the oldest unused one goes.
 pub const SESSIONS_MAX: usize = 5;
 
-/// How often a session that is out of step may be replaced.
+/// How often a session that is out of step may be replaced: each costs a key agreement, and a contact could ask for them
+/// without end.
 pub const RESET_EVERY_SECONDS: u64 = 600;
 
-/// Unreadable records that are reported to their sender at once.
+/// How often unreadable records are reported once the new session works: what was under way meanwhile need not wait for
+/// the next reset, and a contact who sends nothing but noise hears of it no more often than this.
+pub const REPORT_EVERY_SECONDS: u64 = 30;
+
+/// Unreadable records in one report: it then fits a small bucket.
 pub const UNREADABLE_MAX: usize = 64;
 
+/// Unreadable records of one contact that wait to be reported: twice the widest gap that Olm bridges.
+pub const REPORTS_MAX: usize = 4_096;
+
 /// How often one message is encrypted anew because the other side could not read it.
-pub const RESENDS_MAX: u8 = 3;
+pub const RESENDS_MAX: usize = 3;

@@ -8,7 +8,7 @@ use griot_protocol::{
 use super::{
     error::ClientError,
     limits::{GRANT_RENEW_SECONDS, GRANT_SECONDS},
-    rows::{HomeRow, MailboxRow, Purpose, RegisteredRow, key},
+    rows::{MailboxRow, Purpose, RegisteredRow, key},
     tx::Tx,
     types::HomeId,
 };
@@ -57,7 +57,7 @@ impl<S: Store> Tx<'_, S> {
         if shard_count == 1 {
             return Ok(None);
         }
-        let homes: Vec<HomeRow> = self.all(key::HOMES)?;
+        let homes = self.homes()?;
         let mut votes = std::collections::BTreeMap::<u32, usize>::new();
         for shard in homes.iter().filter_map(|home| home.node.as_ref()).flat_map(|node| &node.shards) {
             if *shard < shard_count {
@@ -95,7 +95,7 @@ impl<S: Store> Tx<'_, S> {
         let Some(mut mailbox) = self.mailbox(address)? else {
             return Ok(());
         };
-        let node = self.get::<HomeRow>(&key::home(home.0))?.and_then(|home| home.node);
+        let node = self.home(home)?.and_then(|home| home.node);
         let node_id = node.ok_or(ClientError::NoNetwork)?.node_id;
         let renew_at = self.now.plus(GRANT_RENEW_SECONDS);
         mailbox.registered.insert(home.0, RegisteredRow { node_id, renew_at });
@@ -142,7 +142,7 @@ impl<S: Store> Tx<'_, S> {
         nonce: Nonce,
         method: ProofMethod,
     ) -> Result<(MailboxRow, Proof), ClientError> {
-        let row: HomeRow = self.get(&key::home(home.0))?.ok_or(ClientError::NoSuchHome)?;
+        let row = self.home(home)?.ok_or(ClientError::NoSuchHome)?;
         if row.node.is_none_or(|node| node.node_id != *node_id) {
             return Err(ClientError::HomeChanged);
         }

@@ -10,7 +10,7 @@
 //!    again and returns what a person should hear of ([`Event`]s).
 //!
 //! Every decision is a method of a transaction (`tx.rs`), grouped by what it is about: `contacts`, `invites`,
-//! `mailboxes`, `homes`, `outgoing`, `incoming`, `acks`, `ratchet`. The outer seals are in `crypto`, what is inside
+//! `mailboxes`, `homes`, `outgoing`, `incoming`, `acks`, `ratchet`, `healing`. The outer seals are in `crypto`, what is inside
 //! them in `wire`, what is kept in `rows`.
 
 mod acks;
@@ -18,6 +18,7 @@ mod contacts;
 mod crypto;
 mod drive;
 mod error;
+mod healing;
 mod homes;
 mod incoming;
 mod invites;
@@ -43,6 +44,14 @@ use rows::{
 use tx::Tx;
 pub use types::*;
 
+/// Whether somebody can be called this.
+///
+/// # Errors
+/// [`ClientError::Name`].
+pub fn check_name(name: &str) -> Result<(), ClientError> {
+    if wire::is_name(name) { Ok(()) } else { Err(ClientError::Name) }
+}
+
 /// A client: one account over one store.
 pub struct Client<S: Store> {
     store: S,
@@ -64,14 +73,29 @@ impl<S: Store> Client<S> {
     /// # Errors
     /// [`ClientError::Name`], [`ClientError::AccountExists`], or the store failed.
     pub fn create(store: S, rng: Box<dyn CryptoRng + Send>, now: Timestamp, name: &str) -> Result<Self, ClientError> {
-        if !wire::is_name(name) {
-            return Err(ClientError::Name);
-        }
+        Self::create_with_homes(store, rng, now, name, &[])
+    }
+
+    /// Makes a new account with its homes, in one step: a crash leaves all of it or nothing.
+    ///
+    /// # Errors
+    /// As [`Client::create`] and [`Client::add_home`].
+    pub fn create_with_homes(
+        store: S,
+        rng: Box<dyn CryptoRng + Send>,
+        now: Timestamp,
+        name: &str,
+        homes: &[NewHome],
+    ) -> Result<Self, ClientError> {
+        check_name(name)?;
         if store.get(key::ACCOUNT)?.is_some() {
             return Err(ClientError::AccountExists);
         }
         let mut client = Self { store, rng, timers: work::Timers::default(), swept_at: None };
-        client.transact(now, |tx| tx.put_account(&ratchet::new_account(now, name)?))?;
+        client.transact(now, |tx| {
+            tx.put_account(&ratchet::new_account(now, name)?)?;
+            homes.iter().try_for_each(|home| tx.add_home(home).map(drop))
+        })?;
         Ok(client)
     }
 
@@ -121,14 +145,8 @@ impl<S: Store> Client<S> {
     ///
     /// # Errors
     /// It is there already, or there are too many.
-    pub fn add_home(
-        &mut self,
-        url: &str,
-        token: Option<&str>,
-        fingerprint: Option<&str>,
-        insecure_http: bool,
-    ) -> Result<HomeId, ClientError> {
-        Ok(self.transact(Timestamp(0), |tx| tx.add_home(url, token, fingerprint, insecure_http))?.0)
+    pub fn add_home(&mut self, home: &NewHome) -> Result<HomeId, ClientError> {
+        Ok(self.transact(Timestamp(0), |tx| tx.add_home(home))?.0)
     }
 
     /// Leaves a home behind, without asking it.
@@ -161,7 +179,7 @@ impl<S: Store> Client<S> {
             };
             (row.home, status)
         };
-        Ok(rows::load_all(&self.store, key::HOMES)?.into_iter().map(show).collect())
+        Ok(rows::homes(&self.store)?.into_iter().map(show).collect())
     }
 
     /// Makes an invite. The link is in the answer only: the store keeps what reads it, not the link.

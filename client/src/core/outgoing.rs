@@ -8,11 +8,11 @@ use griot_protocol::{DeliverSecret, Record, RecordId, Timestamp, codec, envelope
 use super::{
     crypto,
     error::ClientError,
-    limits::{MESSAGE_LIFE_SECONDS, QUEUE_MAX, RESENDS_MAX},
+    limits::{MESSAGE_LIFE_SECONDS, QUEUE_MAX},
     rows::{ContactRow, QueuedKind, QueuedRow, SentRow, key},
     tx::Tx,
     types::{ContactState, Event, SendState, SentMessage},
-    wire::{Inner, Said},
+    wire::{Inner, Said, Utterance},
 };
 use crate::store::Store;
 
@@ -54,7 +54,7 @@ impl<S: Store> Tx<'_, S> {
         let id = data_encoding::HEXLOWER.encode(&self.random::<16>());
         let said = Said::Message { id: id.clone(), at: self.now, content: content.clone() };
         let kind = QueuedKind::Message { contact: contact.id.clone(), number };
-        self.say(&contact.id, &said, kind, 0)?;
+        self.say(&contact.id, &said, kind, Vec::new())?;
         let sent = SentRow {
             id: id.clone(),
             contact: contact.id.clone(),
@@ -70,17 +70,23 @@ impl<S: Store> Tx<'_, S> {
     }
 
     /// Says something that is not shown: an acceptance, a new mailbox, a report.
-    pub fn say_control(&mut self, contact: &str, said: &Said, resends: u8) -> Result<RecordId, ClientError> {
+    pub fn say_control(&mut self, contact: &str, said: &Said) -> Result<RecordId, ClientError> {
         let value = serde_json::to_value(said).map_err(|error| ClientError::Damaged(error.to_string()))?;
         let kind = QueuedKind::Control { contact: contact.to_owned(), said: value };
-        self.say(contact, said, kind, resends)
+        self.say(contact, said, kind, Vec::new())
     }
 
-    /// Encrypts, seals and queues.
-    fn say(&mut self, contact: &str, said: &Said, kind: QueuedKind, resends: u8) -> Result<RecordId, ClientError> {
+    /// Encrypts, seals and queues. `again`: the records in which the same was said before, and could not be read.
+    pub fn say(
+        &mut self,
+        contact: &str,
+        said: &Said,
+        kind: QueuedKind,
+        again: Vec<RecordId>,
+    ) -> Result<RecordId, ClientError> {
         let mut contact = self.contact(contact)?;
         let mut out = contact.out.take().ok_or_else(|| ClientError::Pending(contact.name.clone()))?;
-        let plain = serde_json::to_vec(said).map_err(|error| ClientError::Damaged(error.to_string()))?;
+        let plain = super::rows::encode(&Utterance { said: said.clone(), again: again.clone() })?;
         let (olm_type, olm) = self.encrypt_for(&contact, &plain)?;
         let ours = self.account()?.fallback;
         let fallback = (ours != contact.fallback_told).then_some(ours);
@@ -95,7 +101,7 @@ impl<S: Store> Tx<'_, S> {
         contact.out = Some(out);
         contact.fallback_told = ours;
         self.put_contact(&contact)?;
-        self.enqueue(&record, kind, created_at, expires_at, resends)?;
+        self.enqueue(&record, kind, created_at, expires_at, again)?;
         Ok(record.id())
     }
 
@@ -106,7 +112,7 @@ impl<S: Store> Tx<'_, S> {
         kind: QueuedKind,
         created_at: Timestamp,
         expires_at: Timestamp,
-        resends: u8,
+        again: Vec<RecordId>,
     ) -> Result<(), ClientError> {
         let mut account = self.account()?;
         let number = account.next_queued;
@@ -122,7 +128,7 @@ impl<S: Store> Tx<'_, S> {
             offered_at: None,
             refused: Default::default(),
             stored: false,
-            resends,
+            again,
         };
         self.put(key::queued(&record.id()), &row)?;
         self.put_raw(key::frame(&record.id()), record.frame().to_vec());
@@ -159,34 +165,6 @@ impl<S: Store> Tx<'_, S> {
         self.put(key::sent(number), sent)?;
         let name = self.get::<ContactRow>(&key::contact(&sent.contact))?.map(|row| row.name).unwrap_or_default();
         self.events.push(Event::Sent(sent.show(&name)));
-        Ok(())
-    }
-
-    /// Says again what a contact could not read, a bounded number of times.
-    pub fn say_again(&mut self, contact: &ContactRow, id: &RecordId) -> Result<(), ClientError> {
-        let Some(row) = self.get::<QueuedRow>(&key::queued(id))? else {
-            return Ok(());
-        };
-        let said = match &row.kind {
-            QueuedKind::Message { contact: of, number } if *of == contact.id => {
-                let Some(sent) = self.get::<SentRow>(&key::sent(*number))? else {
-                    return Ok(());
-                };
-                Said::Message { id: sent.id, at: sent.at, content: sent.content }
-            }
-            QueuedKind::Control { contact: of, said } if *of == contact.id => {
-                let bytes = super::rows::encode(said)?;
-                Said::parse(&bytes).ok_or_else(|| ClientError::Damaged("a queued record".to_owned()))?
-            }
-            // A contact may only ask again for what was sent to them.
-            _ => return Ok(()),
-        };
-        self.dequeue(id);
-        if row.resends >= RESENDS_MAX {
-            let reason = format!("{} could not read it", contact.name);
-            return self.advance(&row.kind, SendState::Refused, Some(reason));
-        }
-        self.say(&contact.id, &said, row.kind.clone(), row.resends + 1)?;
         Ok(())
     }
 
@@ -231,13 +209,8 @@ impl<S: Store> Tx<'_, S> {
 
     /// Whether every home either has it or will never take it.
     fn every_home_answered(&self, row: &QueuedRow) -> Result<bool, ClientError> {
-        let homes = self.all_raw(key::HOMES)?;
-        let answered = |key: &[u8]| {
-            key.last_chunk::<4>()
-                .map(|id| u32::from_be_bytes(*id))
-                .is_some_and(|id| row.accepted.contains(&id) || row.refused.contains_key(&id))
-        };
-        Ok(homes.iter().all(|(key, _)| answered(key)))
+        let answered = |home: u32| row.accepted.contains(&home) || row.refused.contains_key(&home);
+        Ok(self.homes()?.iter().all(|row| answered(row.home.id.0)))
     }
 
     /// Drops what has expired.

@@ -92,8 +92,6 @@ pub(super) struct ChainRow {
     pub next: u64,
     /// BLAKE3 of the payload before it; `None` where that was never seen.
     pub prev: Option<[u8; 32]>,
-    /// Given up, but welcome if they still come.
-    pub missing: Vec<u64>,
     pub gap: Option<GapRow>,
 }
 
@@ -130,9 +128,21 @@ pub(super) struct ContactRow {
     pub mailbox: Option<Address>,
     /// The mailbox we write to.
     pub out: Option<OutRow>,
+    #[serde(default)]
+    pub healing: HealingRow,
+}
+
+/// Where the healing of a contact's sessions stands.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct HealingRow {
+    /// Counts the notes of records to report.
+    pub next_report: u64,
+    /// When the last new session was begun.
     pub reset_at: Timestamp,
-    /// Records to report as unreadable.
-    pub unreadable: Vec<RecordId>,
+    /// Whether something of theirs was opened since.
+    pub is_proven: bool,
+    /// When something was last reported.
+    pub reported_at: Timestamp,
 }
 
 /// Olm sessions with a contact, the one to send with first.
@@ -210,7 +220,9 @@ pub(super) struct QueuedRow {
     pub offered_at: Option<Timestamp>,
     pub refused: BTreeMap<u32, String>,
     pub stored: bool,
-    pub resends: u8,
+    /// The records in which the same was said before, and could not be read.
+    #[serde(default)]
+    pub again: Vec<RecordId>,
 }
 
 /// A payload that was seen.
@@ -229,10 +241,14 @@ pub(super) struct AckDueRow {
     pub payload: [u8; 32],
 }
 
-/// An envelope that could not be read.
+/// An envelope that could not be read, with what it takes to ack it once its content was.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct UnreadableRow {
+    pub contact: String,
+    pub address: Address,
+    pub created_at: Timestamp,
     pub expires_at: Timestamp,
+    pub payload: [u8; 32],
 }
 
 /// A held envelope, as codec bytes.
@@ -312,6 +328,13 @@ pub(super) mod key {
     pub fn unreadable(id: &RecordId) -> Vec<u8> {
         join(&[UNREADABLE, id.as_bytes()])
     }
+    /// Unreadable records that a contact is to be told of.
+    pub fn reports(contact: &str) -> Vec<u8> {
+        join(&[b"R", contact.as_bytes()])
+    }
+    pub fn report(contact: &str, number: u64) -> Vec<u8> {
+        join(&[b"R", contact.as_bytes(), &number.to_be_bytes()])
+    }
     pub fn acks_due(address: &Address) -> Vec<u8> {
         join(&[ACKS_DUE, address.as_bytes()])
     }
@@ -351,6 +374,11 @@ pub(super) fn load<S: Store, T: DeserializeOwned>(store: &S, key: &[u8]) -> Resu
 /// Reads every row whose key begins with `prefix`.
 pub(super) fn load_all<S: Store, T: DeserializeOwned>(store: &S, prefix: &[u8]) -> Result<Vec<T>, ClientError> {
     load_raw(store, prefix)?.iter().map(|(_, bytes)| decode(bytes)).collect()
+}
+
+/// The homes, in the order in which they were added.
+pub(super) fn homes<S: Store>(store: &S) -> Result<Vec<HomeRow>, ClientError> {
+    load_all(store, key::HOMES)
 }
 
 /// Reads every row whose key begins with `prefix`, undecoded.

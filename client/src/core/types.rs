@@ -27,6 +27,19 @@ pub struct Home {
     pub insecure_http: bool,
 }
 
+/// A home to be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewHome {
+    /// `unix:PATH`, `http://…` or `https://…`.
+    pub url: String,
+    /// Bearer token, where it needs one.
+    pub token: Option<String>,
+    /// Pinned SHA-256 of the node's certificate, lowercase hex; system roots where there is none.
+    pub fingerprint: Option<String>,
+    /// Whether plain HTTP off loopback is explicitly allowed.
+    pub insecure_http: bool,
+}
+
 /// Something to do at a home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -264,7 +277,7 @@ pub struct HomeStatus {
     pub network: Option<String>,
     /// When it last answered, in this run.
     pub answered_at: Option<Timestamp>,
-    /// Why it did not answer when it was last tried, in this run.
+    /// Why it did not answer, or refused to know us, when it was last tried, in this run.
     pub error: Option<String>,
     /// Mailboxes registered there.
     pub registered: u64,
@@ -289,7 +302,7 @@ pub struct ClientStatus {
     pub queued: u64,
     /// Messages accepted and not yet delivered.
     pub undelivered: u64,
-    /// Received envelopes that could not be read.
+    /// Received envelopes that could not be read, and whose content has not come in another one either.
     pub unreadable: u64,
 }
 

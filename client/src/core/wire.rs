@@ -11,7 +11,7 @@ use griot_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::limits::{REQUEST_MESSAGE_BYTES_MAX, UNREADABLE_MAX};
+use super::limits::{REQUEST_MESSAGE_BYTES_MAX, RESENDS_MAX, UNREADABLE_MAX};
 
 /// What signatures over requests are made for.
 const REQUEST_DOMAIN: &[u8] = b"griot 1 contact request";
@@ -114,6 +114,31 @@ impl Said {
     }
 }
 
+/// Something said to a contact, and the records in which the same was said before and could not be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Utterance {
+    #[serde(flatten)]
+    pub said: Said,
+    /// At most [`RESENDS_MAX`]; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<RecordId>,
+}
+
+impl Utterance {
+    /// Reads it; `None` where it is nothing that this version understands, or breaks a bound.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        /// The part beside what is said: read on its own, so that each half has one way to be wrong.
+        #[derive(Deserialize)]
+        struct Beside {
+            #[serde(default)]
+            again: Vec<RecordId>,
+        }
+        let said = Said::parse(bytes)?;
+        let Beside { again } = serde_json::from_slice(bytes).ok()?;
+        (again.len() <= RESENDS_MAX).then_some(Self { said, again })
+    }
+}
+
 impl std::fmt::Debug for Handover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Handover({})", self.keys.address())
@@ -155,8 +180,21 @@ mod tests {
         fn any_bytes_decode_or_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let _ = codec::decode::<Inner>(&bytes);
             let _ = codec::decode::<Request>(&bytes);
-            let _ = Said::parse(&bytes);
+            let _ = Utterance::parse(&bytes);
         }
+    }
+
+    #[test]
+    fn what_is_said_again_names_the_records_before_and_a_first_time_names_none() {
+        let said = Said::Message { id: "0".repeat(32), at: Timestamp(1), content: serde_json::json!({"type": "text"}) };
+        for again in [Vec::new(), vec![RecordId([7; 32]); RESENDS_MAX]] {
+            let text = serde_json::to_vec(&Utterance { said: said.clone(), again: again.clone() }).unwrap();
+            assert_eq!(Utterance::parse(&text), Some(Utterance { said: said.clone(), again }));
+        }
+        let first = serde_json::to_value(Utterance { said: said.clone(), again: Vec::new() }).unwrap();
+        assert!(first.get("again").is_none());
+        let many = Utterance { said, again: vec![RecordId([7; 32]); RESENDS_MAX + 1] };
+        assert_eq!(Utterance::parse(&serde_json::to_vec(&many).unwrap()), None);
     }
 
     #[test]

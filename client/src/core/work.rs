@@ -87,6 +87,11 @@ impl Timers {
         !again && health.failures == 1
     }
 
+    /// The home answered, and will not do what a home is for.
+    pub fn refused(&mut self, home: HomeId, error: &str) {
+        self.homes.entry(home).or_default().error = Some(error.to_owned());
+    }
+
     /// Lets a piece of work wait, twice as long as the last time.
     pub fn pause(&mut self, work: &Work, now: Timestamp) {
         let pause =
@@ -152,7 +157,7 @@ impl Timers {
 /// what comes in, what became of what went out.
 pub(super) fn work<S: Store>(store: &S, timers: &mut Timers, now: Timestamp) -> Result<Vec<Work>, ClientError> {
     timers.prune(now);
-    let homes: Vec<HomeRow> = rows::load_all(store, key::HOMES)?;
+    let homes = rows::homes(store)?;
     let mailboxes: Vec<MailboxRow> = rows::load_all(store, key::MAILBOXES)?;
     let mut wanted = Vec::new();
     for row in &homes {

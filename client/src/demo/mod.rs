@@ -4,6 +4,7 @@
 //! used as any program would use it, and says what it sees.
 
 mod nodes;
+mod search;
 mod story;
 
 use crate::{agent::Printer, cli::commands::exit};

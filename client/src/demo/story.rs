@@ -5,10 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::nodes::{Node, TempDir, find_griotd};
+use super::{
+    nodes::{Node, TempDir, find_griotd},
+    search::search,
+};
 use crate::{
     agent::{Engine, Gone, Printer, now, rng},
-    core::{Client, ClientError, InviteOptions, SendState, SentMessage},
+    core::{Client, ClientError, InviteOptions, NewHome, SendState, SentMessage},
     home::{HomeError, Patience},
     store::{SledStore, StoreError, StoreKey},
 };
@@ -44,6 +47,8 @@ pub(super) enum DemoError {
     TooSlow(&'static str),
     #[error("the message was not stored on the recipient's node, but on {0:?}")]
     StoredElsewhere(Vec<String>),
+    #[error("the words of the message are readable in {0}, where nobody but Kofi should read them")]
+    Readable(PathBuf),
     #[error(transparent)]
     Gone(#[from] Gone),
 }
@@ -63,8 +68,8 @@ struct Person {
 impl Person {
     async fn new(dir: PathBuf, name: &str, home: &Node) -> Result<Self, DemoError> {
         let store = SledStore::create(&dir, &StoreKey::KeyFile)?;
-        let mut account = Client::create(store, Box::new(rng()?), now(), name)?;
-        account.add_home(&home.url, None, None, false)?;
+        let home = NewHome { url: home.url.clone(), ..NewHome::default() };
+        let account = Client::create_with_homes(store, Box::new(rng()?), now(), name, &[home])?;
         let engine = Engine::start(account, Patience::COMMAND);
         engine.sync().await;
         Ok(Self { dir, engine })
@@ -162,6 +167,9 @@ pub(super) async fn tell(printer: &Printer) -> Result<(), DemoError> {
     say(printer, &format!("{} wrote: \"{TEXT}\"", crate::cli::safe_line(&read.from))).await?;
     kofi.leave().await;
 
+    step(printer, 7, "And the nodes? All their files are searched for the words of the message.").await?;
+    show_blindness(printer, [&a, &b, &c].map(|node| dir.join(node.name))).await?;
+
     explain(printer, began.elapsed()).await
 }
 
@@ -214,13 +222,30 @@ async fn write(printer: &Printer, awa: &Person, to: &str) -> Result<SentMessage,
     awa.until("the message's storing", reached(SendState::Stored)).await
 }
 
+/// Searches the nodes' files.
+async fn show_blindness(printer: &Printer, dirs: [PathBuf; 3]) -> Result<(), DemoError> {
+    let searching = tokio::task::spawn_blocking(move || dirs.map(|dir| search(&dir, TEXT.as_bytes())));
+    let all = searching.await.map_err(std::io::Error::other)?;
+    let (mut files, mut bytes) = (0, 0);
+    for one in all {
+        let one = one?;
+        if let Some(path) = one.found {
+            return Err(DemoError::Readable(path));
+        }
+        files += one.files;
+        bytes += one.bytes;
+    }
+    let megabytes = bytes / 1_000_000;
+    say(printer, &format!("{files} files of A, B and C, {megabytes} MB: the words are in none of them.")).await
+}
+
 async fn explain(printer: &Printer, took: Duration) -> Result<(), DemoError> {
     let lines = format!(
         "\nIt worked, in {:.1} s, because\n  \
          · A handed the message to B, and B to C, before it died: no node is special, any path will do;\n  \
          · \"stored\" was no hope but a signature by the node that Kofi chose;\n  \
-         · the nodes carried sealed bytes: none of the three could read them, or tell who wrote to whom.\n\n\
-         Everything is stopped and removed again. Your own: griotd, then griot init --help",
+         · Awa's program sealed it, and only Kofi's opens it: the nodes carried noise, and were never told a name.\n\n\
+         All of it is stopped and removed again. To have your own: `griotd` starts a node and says what to do next.",
         took.as_secs_f32()
     );
     Ok(printer.out(lines).await?)

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use griot_client::{
-    core::{Client, ClientError, ContactState, Event, HomeId, InboxMessage, InviteOptions, Outcome, SendState, Work},
-    store::{Crash, MemoryStore},
+    core::{
+        Client, ClientError, ContactState, Event, HomeId, InboxMessage, InviteOptions, NewHome, Outcome, SendState,
+        Work,
+    },
+    store::{Change, Crash, MemoryStore, Store},
 };
 use griot_protocol::{
     Address, Body, Cursor, Grant, MailboxKeys, NetworkName, NetworkParams, NodeSecret, Nonce, ProofMethod, Record,
@@ -37,6 +40,8 @@ pub struct FakeHome {
     /// Envelopes of each mailbox with their positions.
     pub order: BTreeMap<Address, Vec<(u64, RecordId)>>,
     pub next_position: u64,
+    /// How many envelopes ever came for each mailbox.
+    pub taken: BTreeMap<Address, usize>,
     /// Answers every submission with this.
     pub refuse: Option<Problem>,
     /// Added to every status.
@@ -54,6 +59,7 @@ impl FakeHome {
             records: BTreeMap::new(),
             order: BTreeMap::new(),
             next_position: 1,
+            taken: BTreeMap::new(),
             refuse: None,
             forged: Vec::new(),
             page: 3,
@@ -100,6 +106,7 @@ impl FakeHome {
                     return;
                 }
                 self.order.entry(address).or_default().push((self.next_position, id));
+                *self.taken.entry(address).or_default() += 1;
                 self.next_position += 1;
                 if let Some((_, grant)) = self.registered.get(&address) {
                     let made =
@@ -313,7 +320,7 @@ impl Person {
         let client = Client::create(MemoryStore::new(), rng(seed), START, name).unwrap();
         let mut person = Self { name, client, events: Vec::new(), seed, plan, crashed: false };
         for home in 0..homes {
-            person.client.add_home(&format!("home:{home}"), None, None, false).unwrap();
+            person.client.add_home(&NewHome { url: format!("home:{home}"), ..NewHome::default() }).unwrap();
         }
         if let Some((commits, crash)) = person.plan {
             person.client.store_mut().fail_after(commits, crash);
@@ -339,6 +346,30 @@ impl Person {
         let fresh = Client::create(MemoryStore::new(), rng(0), now, "nobody").unwrap();
         let store = std::mem::replace(&mut self.client, fresh).into_store().reopen();
         self.client = Client::open(store, rng(self.seed), now).unwrap();
+    }
+
+    /// Loses every Olm session, as a damaged disk might. (`S` is the first letter of their rows' keys.)
+    pub fn lose_sessions(&mut self) {
+        self.restore_sessions(&BTreeMap::new());
+    }
+
+    /// The sessions as they are now, for [`Person::restore_sessions`].
+    pub fn sessions(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.client.store().scan(b"S", None, usize::MAX).unwrap().into_iter().collect()
+    }
+
+    /// Sets the sessions back to what they were.
+    pub fn restore_sessions(&mut self, sessions: &BTreeMap<Vec<u8>, Vec<u8>>) {
+        let gone = self.sessions().into_keys().map(Change::Delete);
+        let back = sessions.iter().map(|(key, value)| Change::Put(key.clone(), value.clone()));
+        let changes: Vec<Change> = gone.chain(back).collect();
+        self.client.store_mut().commit(&changes).unwrap();
+    }
+
+    /// Sets everything back to an old copy of the store, as somebody does who restores a folder.
+    pub fn restore(&mut self, copy: MemoryStore, now: Timestamp) {
+        self.seed += 1000;
+        self.client = Client::open(copy, rng(self.seed), now).unwrap();
     }
 
     /// Gives a command, and gives it again where a crash undid it. `None`: it was done, but the answer was lost.

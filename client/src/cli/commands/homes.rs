@@ -41,6 +41,7 @@ impl HomeLine {
 
     fn state(&self) -> String {
         match &self.error {
+            Some(error) if self.answered_at.is_some() => format!("refuses: {error}"),
             Some(error) => format!("does not answer: {error}"),
             None if self.answers => "answers".to_owned(),
             None => "not asked yet".to_owned(),
@@ -61,12 +62,13 @@ impl Context {
             HomeCommand::Add { url, access } => {
                 let homes = access::pair(&[url], &access).map_err(Failure::Usage)?;
                 for home in &homes {
-                    self.engine.with(|account| home.add_to(account))?;
+                    self.engine.with(|account| account.add_home(home))?;
                 }
                 let round = self.greet().await?;
                 let silent = homes.iter().any(|home| round.failed.contains_key(&home.url));
                 let line = if silent {
-                    "The home is added. It does not answer yet; every command will try it."
+                    "The home is added. It is not ready yet, and the warning says why; every command will try it. Where \
+                     token or fingerprint are wrong, remove it and add it again with the right ones."
                 } else {
                     "The home is added: it keeps your mail from now on."
                 };
@@ -80,13 +82,14 @@ impl Context {
                 let (home, _) = found.ok_or(ClientError::NoSuchHome)?;
                 self.engine.with(|account| account.remove_home(home.id))?;
                 self.push().await?;
+                self.warn_of_no_home().await?;
                 self.printer.err("The home is removed.").await?;
                 DONE
             }
             HomeCommand::List { json } => {
                 self.greet().await?;
                 let homes = self.homes()?;
-                self.list(json, &homes, &HEAD, HomeLine::row, "No homes. `griot home add URL` adds one.").await?;
+                self.list(json, &homes, &HEAD, HomeLine::row, "No homes.").await?;
                 DONE
             }
         }
@@ -119,11 +122,13 @@ impl Context {
             format!("Under way      {}", status.undelivered),
         ];
         if status.unreadable > 0 {
-            lines.push(format!("Unreadable     {}", status.unreadable));
+            lines.push(format!("Unreadable     {} (their senders were asked to send them again)", status.unreadable));
         }
-        lines.push(String::new());
-        let rows: Vec<Vec<String>> = homes.iter().map(HomeLine::row).collect();
-        lines.extend(text::table(&HEAD, &rows));
+        if !homes.is_empty() {
+            lines.push(String::new());
+            let rows: Vec<Vec<String>> = homes.iter().map(HomeLine::row).collect();
+            lines.extend(text::table(&HEAD, &rows));
+        }
         self.printer.out(lines.join("\n")).await?;
         DONE
     }

@@ -15,6 +15,7 @@ use super::args::Command;
 use crate::{
     agent::{Ending, Engine, Gone, Printer, Request, Round, Stop},
     core::ClientError,
+    store::StoreError,
 };
 
 /// Exit codes of the design.
@@ -94,13 +95,26 @@ impl Failure {
 /// What went wrong, and where the core cannot know it, the command that helps.
 pub(in crate::cli) fn words(failure: &Failure) -> String {
     let text = super::text::safe(&failure.to_string());
-    let help = match failure {
-        Failure::Core(ClientError::NoSuchContact(_)) => "`griot contacts` lists them",
-        Failure::Core(ClientError::NoSuchRequest) => "`griot requests` lists who asks",
-        Failure::Core(ClientError::NoSuchInvite) => "`griot invite list` lists them",
-        Failure::Core(ClientError::NoSuchHome) => "`griot home list` lists them",
-        Failure::Core(ClientError::NoSuchMessage) => "`griot inbox --json` and `griot sent --json` show ids",
-        Failure::Core(ClientError::Pending(_)) => "`griot contacts` shows when they have",
+    let Failure::Core(error) = failure else { return text };
+    let help = match error {
+        ClientError::AccountExists => "use it, or choose another place with --home DIR",
+        ClientError::Store(StoreError::WrongKey) => {
+            "check GRIOT_PASSPHRASE, or the file `key` beside the account; nothing else opens it"
+        }
+        ClientError::NoSuchContact(_) => "`griot contacts` lists them",
+        ClientError::NoSuchRequest => "`griot requests` lists who asks",
+        ClientError::NoSuchInvite => "`griot invite list` lists them",
+        ClientError::NoSuchHome => "`griot home list` lists them",
+        ClientError::HomeExists => "`griot home remove URL` first, where you want to change how it is reached",
+        ClientError::TooManyHomes => "`griot home remove URL` makes room",
+        ClientError::TooManyInvites => "`griot invite list` shows them, `griot invite revoke ID` ends one",
+        ClientError::NoSuchMessage => "`griot inbox --json` and `griot sent --json` show ids",
+        ClientError::Pending(_) => "`griot contacts` shows when they have",
+        ClientError::Blocked(_) => "`griot unblock WHO` does that",
+        ClientError::OtherNetwork { .. } => "ask for one made on yours, or make an account on theirs with --home DIR",
+        ClientError::TooLarge { .. } => "send it in parts",
+        ClientError::Record(_) => "is the clock of this machine right?",
+        ClientError::Damaged(_) => "restore a copy of the account's folder; nothing was changed",
         _ => return text,
     };
     format!("{text}: {help}")
@@ -132,6 +146,7 @@ impl Context {
     pub(super) async fn sync(&self) -> Result<Round, Failure> {
         let round = self.engine.sync().await;
         self.tell(&round).await?;
+        self.warn_of_no_home().await?;
         Ok(round)
     }
 
@@ -139,7 +154,17 @@ impl Context {
     pub(super) async fn greet(&self) -> Result<Round, Failure> {
         let round = self.engine.greet().await;
         self.tell(&round).await?;
+        self.warn_of_no_home().await?;
         Ok(round)
+    }
+
+    /// Without a home nothing comes and nothing goes, and no home is there to say so.
+    pub(super) async fn warn_of_no_home(&self) -> Result<(), Failure> {
+        if self.engine.with(|account| account.homes())?.is_empty() {
+            let line = "warning: this account has no home: nothing comes or goes. `griot home add URL` adds one";
+            self.printer.err(line).await?;
+        }
+        Ok(())
     }
 
     /// Sends what a command has queued.

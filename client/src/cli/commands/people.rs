@@ -26,6 +26,8 @@ impl Context {
             None => self.make_invite(args.once, args.expires).await,
             Some(InviteCommand::List { json }) => self.list_invites(json).await,
             Some(InviteCommand::Revoke { id }) => {
+                // Who asked before the link ended has asked.
+                self.sync().await?;
                 self.engine.with(|account| account.revoke_invite(crate::agent::now(), &id))?;
                 self.push().await?;
                 self.printer.err("The invite is revoked: requests that come by it no longer reach you.").await?;
@@ -83,10 +85,10 @@ impl Context {
             }
         };
         self.until_accepted(record.0).await?;
-        let name = text::safe_line(&record.1);
+        let (name, who) = (text::safe_line(&record.1), text::shell_word(&record.1));
         self.printer
             .err(format!(
-                "Asked {name} for contact. You can write once they accept; `griot safety {name}` then shows \
+                "Asked {name} for contact. You can write once they accept; `griot safety {who}` then shows \
                  the number to compare with them."
             ))
             .await?;
@@ -112,14 +114,30 @@ impl Context {
             Some(mark) => marked(mark)?,
             None => {
                 self.sync().await?;
-                let (contact, record) = self.engine.with(|account| account.accept(crate::agent::now(), id))?;
+                let (contact, record) = match self.engine.with(|account| account.accept(crate::agent::now(), id)) {
+                    Err(ClientError::NoSuchRequest) => return self.accepted_before(id).await,
+                    other => other?,
+                };
                 self.printer.mark(mark(record, &contact)).await?;
                 (record, contact.name)
             }
         };
         self.until_accepted(record.0).await?;
-        let name = text::safe_line(&record.1);
-        self.printer.err(format!("You and {name} can write to each other now: griot send {name} 'Hello'")).await?;
+        self.tell_connected(&record.1).await
+    }
+
+    /// A request keeps its id as a contact: an `accept` that was killed may be given again.
+    async fn accepted_before(&self, id: &str) -> Outcome {
+        let contacts = self.engine.with(|account| account.contacts())?;
+        let connected = |contact: &ContactInfo| contact.id == id && contact.state == ContactState::Connected;
+        let contact = contacts.into_iter().find(connected).ok_or(ClientError::NoSuchRequest)?;
+        self.push().await?;
+        self.tell_connected(&contact.name).await
+    }
+
+    async fn tell_connected(&self, name: &str) -> Outcome {
+        let (name, who) = (text::safe_line(name), text::shell_word(name));
+        self.printer.err(format!("You and {name} can write to each other now: griot send {who} 'Hello'")).await?;
         DONE
     }
 

@@ -65,6 +65,11 @@ impl Receipts {
         self.scans.insert(address, Position::default());
     }
 
+    /// Whether any are gathered that will be due.
+    pub(super) fn are_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// The receipt with these items is durable, or has failed.
     pub(super) fn settled(&mut self, items: &[RecordId]) {
         for id in items {

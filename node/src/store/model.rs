@@ -57,8 +57,7 @@ pub(super) struct Model {
     registrations: BTreeMap<(Address, MemberId), RegistrationRow>,
     pub(super) members: BTreeMap<MemberId, MemberRow>,
     usage: BTreeMap<Address, Usage>,
-    records: u64,
-    bytes: u64,
+    totals: Totals,
     pub(super) peers: Vec<RememberedPeer>,
 }
 
@@ -86,8 +85,7 @@ impl Model {
             registrations: BTreeMap::new(),
             members: BTreeMap::new(),
             usage: BTreeMap::new(),
-            records: 0,
-            bytes: 0,
+            totals: Totals::default(),
             peers: Vec::new(),
         }
     }
@@ -178,16 +176,24 @@ impl Model {
         match local {
             Local::Registered { member, keys, grant, at } => {
                 let row = RegistrationRow { member: *member, keys: *keys, grant: *grant, at: *at };
-                self.registrations.insert((keys.address(), *member), row);
+                let address = keys.address();
+                if !self.is_registered(&address) {
+                    self.totals.mailboxes += 1;
+                    self.totals.best_effort_bytes -= self.unpaid_bytes(&address);
+                }
+                self.registrations.insert((address, *member), row);
             }
-            Local::Unregistered { member, address } => drop(self.registrations.remove(&(*address, *member))),
+            Local::Unregistered { member, address } => self.unregister(address, *member),
             Local::MemberAdded { member, label, token_hash, at } => {
                 let row = MemberRow { member: *member, label: label.clone(), token_hash: *token_hash, at: *at };
                 self.members.insert(*member, row);
             }
             Local::MemberRevoked { member } => {
                 self.members.remove(member);
-                self.registrations.retain(|(_, of), _| of != member);
+                let theirs: Vec<_> = self.registrations.keys().filter(|(_, of)| of == member).copied().collect();
+                for (address, member) in theirs {
+                    self.unregister(&address, member);
+                }
             }
             Local::Submitted { id, member } => self.change(id, |kept| {
                 if kept.row.kind == RecordKind::Envelope && kept.row.holding == Holding::Held && !kept.row.acked {
@@ -223,6 +229,20 @@ impl Model {
         }
     }
 
+    fn unregister(&mut self, address: &Address, member: MemberId) {
+        if self.registrations.remove(&(*address, member)).is_some() && !self.is_registered(address) {
+            self.totals.mailboxes -= 1;
+            self.totals.best_effort_bytes += self.unpaid_bytes(address);
+        }
+    }
+
+    /// Bytes in a mailbox that nobody submitted here.
+    fn unpaid_bytes(&self, address: &Address) -> u64 {
+        let (from, to) = ((*address, Position(0)), (*address, Position(u64::MAX)));
+        let rows = self.mailbox.range(from..=to).filter_map(|(_, id)| self.rows.get(id)).map(|kept| &kept.row);
+        rows.filter(|row| row.outbox.is_none()).map(|row| u64::from(row.frame_bytes)).sum()
+    }
+
     /// Changes a row and everything that follows from it.
     fn change(&mut self, id: &RecordId, change: impl FnOnce(&mut Kept)) {
         if let Some(mut kept) = self.take(id) {
@@ -243,10 +263,7 @@ impl Model {
             self.buckets.entry(key).or_default().insert((row.expires_at, row.id));
             self.digests.entry(key).or_default().add(&row.id);
         }
-        if row.holding == Holding::Held {
-            self.records += 1;
-            self.bytes += u64::from(row.frame_bytes);
-        }
+        self.totals = self.totals_with(row, |total, more| total + more);
         if let Some(position) = row.position {
             self.mailbox.insert((row.address, position), row.id);
             let usage = self.usage.entry(row.address).or_default();
@@ -255,6 +272,21 @@ impl Model {
         }
         self.by_hour.entry(hour).or_default().insert(row.id);
         self.rows.insert(row.id, kept);
+    }
+
+    /// The totals when a row comes or goes.
+    fn totals_with(&self, row: &Row, apply: impl Fn(u64, u64) -> u64) -> Totals {
+        let bytes = u64::from(row.frame_bytes);
+        let held = u64::from(row.holding == Holding::Held);
+        let unpaid = row.position.is_some() && row.outbox.is_none() && !self.is_registered(&row.address);
+        Totals {
+            records: apply(self.totals.records, held),
+            bytes: apply(self.totals.bytes, held * bytes),
+            best_effort_bytes: apply(self.totals.best_effort_bytes, u64::from(unpaid) * bytes),
+            mailboxes: self.totals.mailboxes,
+            outbox: apply(self.totals.outbox, u64::from(row.outbox.is_some())),
+            marks: apply(self.totals.marks, u64::from(row.holding == Holding::Marked)),
+        }
     }
 
     fn take(&mut self, id: &RecordId) -> Option<Kept> {
@@ -273,10 +305,7 @@ impl Model {
                 }
             }
         }
-        if row.holding == Holding::Held {
-            self.records -= 1;
-            self.bytes -= u64::from(row.frame_bytes);
-        }
+        self.totals = self.totals_with(row, |total, less| total - less);
         if let Some(position) = row.position {
             self.mailbox.remove(&(row.address, position));
             if let Some(usage) = self.usage.get_mut(&row.address) {
@@ -422,16 +451,8 @@ impl Model {
         chosen
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        let mailboxes: BTreeSet<&Address> = self.registrations.keys().map(|(address, _)| address).collect();
-        Totals {
-            records: self.records,
-            bytes: self.bytes,
-            best_effort_bytes: self.best_effort().map(|row| u64::from(row.frame_bytes)).sum(),
-            mailboxes: mailboxes.len() as u64,
-            outbox: self.rows.values().filter(|kept| kept.row.outbox.is_some()).count() as u64,
-            marks: self.rows.values().filter(|kept| kept.row.holding == Holding::Marked).count() as u64,
-        }
+    pub(super) const fn totals(&self) -> Totals {
+        self.totals
     }
 
     pub(super) fn oldest_uncollected(&self) -> Option<Timestamp> {

@@ -256,7 +256,10 @@ impl World {
 
     fn recording(&self, interrupted: bool) -> Recording {
         let nodes = self.nodes().map(|node| self.fate_of(node)).collect();
-        let ledger = self.ledger.state();
+        let mut ledger = self.ledger.state();
+        for (message, fate) in (0..).zip(&mut ledger.fates) {
+            fate.copies += self.net.copies(message);
+        }
         Recording {
             trace_hash: ledger.trace.hash(),
             virtual_ms: time::now().0,

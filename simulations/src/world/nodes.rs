@@ -122,7 +122,11 @@ impl World {
     }
 
     fn start_now(self: &Arc<Self>, node: NodeIndex) {
-        if self.slot(node).dead || self.slot(node).running.is_some() {
+        let may_start = {
+            let slot = self.slot(node);
+            !slot.dead && slot.running.is_none()
+        };
+        if !may_start {
             return;
         }
         if let Err(error) = self.try_start(node) {
@@ -132,7 +136,8 @@ impl World {
             return;
         }
         self.note(format_args!("n{} starts", node.0));
-        for person in self.slot(node).members.clone() {
+        let members = self.slot(node).members.clone();
+        for person in members {
             self.open_session(person, node);
         }
     }
@@ -197,7 +202,11 @@ impl World {
         let task = tokio::spawn(async move {
             running.node.shutdown().await;
             // Only unless it was cut off meanwhile.
-            if world.slot(node).running.is_none() && !world.slot(node).dead {
+            let is_idle = {
+                let slot = world.slot(node);
+                slot.running.is_none() && !slot.dead
+            };
+            if is_idle {
                 world.net.set_power(node, Power::Idle);
             }
             world.note(format_args!("n{} has stopped", node.0));

@@ -17,10 +17,11 @@ mod cuts;
 mod latency;
 mod pipe;
 mod stream;
+mod tap;
 mod transport;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 use self::{
     calendar::Calendar, connection::Connection, cuts::Cuts, latency::Latency, pipe::Pipe, transport::Incoming,
 };
+pub(crate) use tap::mark_of;
 pub(crate) use transport::SimTransport;
 use crate::plan::{NodeIndex, Plan, VirtualMs};
 
@@ -87,6 +89,9 @@ struct State {
     hosts: Vec<Host>,
     cuts: Cuts,
     stuck: Vec<Arc<Pipe>>,
+    /// Frames that are counted, by their marks.
+    watched: HashMap<u64, u32>,
+    copies: Vec<u32>,
     next_connection: u64,
     opened: u64,
     closed: u64,
@@ -117,6 +122,27 @@ fn node_at(address: &Multiaddr) -> Option<NodeIndex> {
 }
 
 impl Net {
+    /// Without nodes, with room for the copies of one message.
+    #[cfg(test)]
+    fn empty() -> Self {
+        let law = crate::plan::LatencyLaw::Constant { ms: 1 };
+        let state = State {
+            hosts: Vec::new(),
+            cuts: Cuts::new(0),
+            stuck: Vec::new(),
+            watched: HashMap::new(),
+            copies: vec![0],
+            next_connection: 0,
+            opened: 0,
+            closed: 0,
+        };
+        Self(Arc::new(Inner {
+            latency: Latency::new(0, crate::plan::LatencyPlan::Everywhere(law), Vec::new()),
+            calendar: Calendar::default(),
+            state: Mutex::new(state),
+        }))
+    }
+
     pub(crate) fn new(plan: &Plan, peers: &[PeerId]) -> Self {
         let regions = plan.nodes.iter().map(|node| node.region).collect();
         let hosts = plan.nodes.iter().zip(peers).map(|(node, peer)| Host {
@@ -137,6 +163,8 @@ impl Net {
             hosts: hosts.collect(),
             cuts: Cuts::new(plan.nodes.len()),
             stuck: Vec::new(),
+            watched: HashMap::new(),
+            copies: vec![0; plan.messages.len()],
             next_connection: 0,
             opened: 0,
             closed: 0,
@@ -324,6 +352,23 @@ impl Net {
 
     fn closed(&self) {
         self.state().closed += 1;
+    }
+
+    /// Has the copies of a message's frame counted from now on.
+    pub(crate) fn watch_frame(&self, mark: u64, message: u32) {
+        self.state().watched.insert(mark, message);
+    }
+
+    fn count_copy(&self, mark: u64) {
+        let state = &mut *self.state();
+        if let Some(copies) = state.watched.get(&mark).and_then(|message| state.copies.get_mut(*message as usize)) {
+            *copies += 1;
+        }
+    }
+
+    /// How often gossip has sent a message's frame so far.
+    pub(crate) fn copies(&self, message: u32) -> u32 {
+        self.state().copies.get(message as usize).copied().unwrap_or_default()
     }
 
     /// What a node's link has carried so far.

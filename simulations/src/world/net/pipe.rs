@@ -212,7 +212,8 @@ impl Pipe {
 
 impl Due for Pipe {
     fn due(&self, _now: VirtualMs) {
-        match self.state().reader.take() {
+        let reader = self.state().reader.take();
+        match reader {
             Some(reader) => reader.wake(),
             // Nobody reads it yet: it is news to the connection.
             None => self.connection.wake(self.from.other()),

@@ -13,6 +13,7 @@ use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use super::{
     connection::{Connection, Side},
     pipe::{Pipe, Read},
+    tap::Tap,
 };
 use crate::{plan::VirtualMs, world::time::now};
 
@@ -23,11 +24,12 @@ pub(crate) struct SimStream {
     side: Side,
     input: Arc<Pipe>,
     output: Arc<Pipe>,
+    tap: Tap,
 }
 
 impl SimStream {
     pub(crate) fn new(connection: Arc<Connection>, side: Side, input: Arc<Pipe>, output: Arc<Pipe>) -> Self {
-        Self { connection, side, input, output }
+        Self { connection, side, input, output, tap: Tap::default() }
     }
 
     pub(crate) fn has_arrived(&self, now: VirtualMs) -> bool {
@@ -54,14 +56,18 @@ impl AsyncRead for SimStream {
 }
 
 impl AsyncWrite for SimStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let now = now();
         self.check(now)?;
         if self.output.is_deaf() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         match self.output.write(now, buffer, context.waker()) {
-            Some(count) => Poll::Ready(Ok(count)),
+            Some(count) => {
+                let this = &mut *self;
+                this.tap.look(this.connection.net(), &buffer[..count]);
+                Poll::Ready(Ok(count))
+            }
             None => Poll::Pending,
         }
     }

@@ -12,7 +12,7 @@ use rand::RngExt;
 
 use crate::{
     plan::{MessageIndex, NodeIndex, PersonIndex, VirtualMs},
-    world::{World, invariants::Law, member_of, seeds, time::now, trace::Short},
+    world::{World, invariants::Law, member_of, net::mark_of, seeds, time::now, trace::Short},
 };
 
 /// How long an author waits for a receipt before another home is tried as well.
@@ -94,6 +94,9 @@ impl World {
             stored: false,
         };
         self.ledger.state().written(message, outgoing.id, expires);
+        if let Some(mark) = mark_of(&outgoing.frame) {
+            self.net.watch_frame(mark, message.0);
+        }
         self.people.person(person).outgoing.insert(message, outgoing.clone());
         Some(outgoing)
     }

@@ -20,12 +20,12 @@ pub(crate) const SETTLES_WITHIN_MS: u64 = 180_000;
 impl World {
     /// Checks what must hold at the end.
     pub(crate) fn check_at_the_end(&self) {
-        self.check_receipts();
         if !self.is_settled() {
             return;
         }
         if !self.is_anything_lost() {
             self.check_delivery();
+            self.check_receipts();
         }
         self.check_acked_is_gone();
     }

@@ -1,7 +1,8 @@
 //! The machine under a simulated node: a clock that may be wrong, and somebody who writes down what the node keeps.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::DefaultHasher},
+    hash::BuildHasherDefault,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -70,7 +71,10 @@ impl WallClock {
 /// Only good signatures are remembered, by id *and* signature, which is the whole frame. The records given back share
 /// their bytes, so a thousand nodes that hold a frame hold it once.
 #[derive(Debug, Default)]
-pub(crate) struct Checked(Mutex<HashMap<(RecordId, [u8; SIGNATURE_BYTES]), Record>>);
+pub(crate) struct Checked(Mutex<FixedMap<(RecordId, [u8; SIGNATURE_BYTES]), Record>>);
+
+/// A hash map that draws no keys: one that did would change those of all maps made after it, and the run with them.
+pub(crate) type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 impl Checked {
     fn verify(&self, record: Unverified, network: &NetworkName) -> Result<Record, Refusal> {

@@ -1,7 +1,7 @@
 //! The ledger: everything seen while a run goes on, from which its recording is made.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -10,6 +10,7 @@ use griot_node::relay::{Tally, Way as DoorWay};
 use griot_protocol::{NodeId, RecordId};
 
 use super::{
+    host::FixedMap,
     invariants::{Invariants, Law},
     time::now,
     trace::{Short, Trace},
@@ -38,11 +39,11 @@ pub(crate) struct State {
     pub minute: Minute,
     arrivals: Vec<Arrival>,
     counters: BTreeMap<CounterName, u64>,
-    node_of: HashMap<NodeId, NodeIndex>,
-    message_of: HashMap<RecordId, MessageIndex>,
+    node_of: FixedMap<NodeId, NodeIndex>,
+    message_of: FixedMap<RecordId, MessageIndex>,
     /// For each message, over how many hops it had come to each node.
     hops: Vec<Vec<u16>>,
-    read: HashSet<(PersonIndex, MessageIndex)>,
+    read: BTreeSet<(PersonIndex, MessageIndex)>,
     nodes: usize,
 }
 
@@ -58,9 +59,9 @@ impl Ledger {
             arrivals: Vec::new(),
             counters: BTreeMap::new(),
             node_of: ids.iter().copied().zip(indices).collect(),
-            message_of: HashMap::new(),
+            message_of: FixedMap::default(),
             hops: vec![Vec::new(); plan.messages.len()],
-            read: HashSet::new(),
+            read: BTreeSet::new(),
             nodes: ids.len(),
         }))
     }

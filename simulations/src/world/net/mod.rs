@@ -21,7 +21,7 @@ mod tap;
 mod transport;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -33,7 +33,10 @@ use self::{
 };
 pub(crate) use tap::mark_of;
 pub(crate) use transport::SimTransport;
-use crate::plan::{NodeIndex, Plan, VirtualMs};
+use crate::{
+    plan::{NodeIndex, Plan, VirtualMs},
+    world::host::FixedMap,
+};
 
 /// What goes around the bytes of one write: Yamux (12), Noise (18), and a packet's headers (52 with TCP's usual options)
 /// for each 1,448 bytes.
@@ -90,7 +93,7 @@ struct State {
     cuts: Cuts,
     stuck: Vec<Arc<Pipe>>,
     /// Frames that are counted, by their marks.
-    watched: HashMap<u64, u32>,
+    watched: FixedMap<u64, u32>,
     copies: Vec<u32>,
     next_connection: u64,
     opened: u64,
@@ -130,7 +133,7 @@ impl Net {
             hosts: Vec::new(),
             cuts: Cuts::new(0),
             stuck: Vec::new(),
-            watched: HashMap::new(),
+            watched: FixedMap::default(),
             copies: vec![0],
             next_connection: 0,
             opened: 0,
@@ -163,7 +166,7 @@ impl Net {
             hosts: hosts.collect(),
             cuts: Cuts::new(plan.nodes.len()),
             stuck: Vec::new(),
-            watched: HashMap::new(),
+            watched: FixedMap::default(),
             copies: vec![0; plan.messages.len()],
             next_connection: 0,
             opened: 0,

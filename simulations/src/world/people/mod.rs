@@ -6,7 +6,7 @@
 //!
 //! - every mailbox is registered on every home, each home is read, and what was read before is dropped;
 //! - a message is offered to the first home that answers, and to another one while no receipt has come;
-//! - what was read is acked, with release, at the home where it was read, again until that home has taken the ack.
+//! - what was read is acked once, with release, at the home where it was read first, or at another where that one is gone.
 //!
 //! A person and their homes are in one place: the way between them takes no time.
 
@@ -46,8 +46,8 @@ pub(crate) struct Person {
     pub registered: BTreeSet<(NodeIndex, MailboxIndex)>,
     /// How far each mailbox was read at each home.
     pub cursors: BTreeMap<(NodeIndex, MailboxIndex), Cursor>,
-    /// Read, and not yet acked at the home where it was read.
-    pub to_ack: BTreeMap<(NodeIndex, MailboxIndex), BTreeSet<AckItem>>,
+    /// Read, and no home has taken the ack yet.
+    pub to_ack: BTreeMap<MailboxIndex, BTreeSet<AckItem>>,
     pub sessions: BTreeMap<NodeIndex, Session>,
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Outgoing {
     pub offered: VirtualMs,
     pub offers: usize,
     pub stored: bool,
+    pub collected: bool,
 }
 
 /// What became of an offer.
@@ -92,6 +93,7 @@ impl World {
             offered: now(),
             offers: 0,
             stored: false,
+            collected: false,
         };
         self.ledger.state().written(message, outgoing.id, expires);
         if let Some(mark) = mark_of(&outgoing.frame) {
@@ -173,7 +175,7 @@ impl World {
             let late: Vec<MessageIndex> = state
                 .outgoing
                 .iter()
-                .filter(|(_, outgoing)| !outgoing.stored && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now)))
+                .filter(|(_, outgoing)| !outgoing.stored && !outgoing.collected && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now)))
                 .map(|(message, _)| *message)
                 .collect();
             for message in late {
@@ -223,12 +225,14 @@ impl World {
             }
         }
         let mut person = self.people.person(person);
-        if collected {
+        let Some(outgoing) = person.outgoing.get_mut(&message) else { return false };
+        outgoing.stored |= stored_on > 0;
+        outgoing.collected |= collected;
+        let is_done = outgoing.stored && outgoing.collected;
+        if is_done {
             person.outgoing.remove(&message);
-        } else if let Some(outgoing) = person.outgoing.get_mut(&message) {
-            outgoing.stored |= stored_on > 0;
         }
-        !collected
+        !is_done
     }
 }
 

@@ -40,11 +40,11 @@ impl World {
             for (cursor, id, frame) in &page.entries {
                 let item = Unverified::parse(frame.clone()).ok().and_then(|record| ack_item(&record));
                 let is_ours = item.is_some() && self.is_for(id, mailbox);
-                self.ledger.state().read(person, home, id, is_ours);
+                let is_new = self.ledger.state().read(person, home, id, is_ours);
                 let mut state = self.people.person(person);
                 state.cursors.insert((home, mailbox), *cursor);
-                if let Some(item) = item.filter(|_| is_direct) {
-                    state.to_ack.entry((home, mailbox)).or_default().insert(item);
+                if let Some(item) = item.filter(|_| is_direct && is_new) {
+                    state.to_ack.entry(mailbox).or_default().insert(item);
                 }
             }
             if !page.more {
@@ -59,13 +59,13 @@ impl World {
         plan.is_some_and(|plan| plan.mailbox == mailbox)
     }
 
-    /// Acks what was read at a home. What it does not take is tried again with the next reading.
+    /// Acks what was read, at a home. What it does not take is tried again with the next reading, at whichever home.
     pub(super) async fn ack_what_was_read(&self, person: PersonIndex, home: NodeIndex, handle: &Handle) {
         loop {
             let next = {
                 let state = self.people.person(person);
-                let mut waiting = state.to_ack.range((home, MailboxIndex(0))..=(home, MailboxIndex(u32::MAX)));
-                waiting.next().map(|(key, items)| (key.1, items.iter().copied().take(ITEMS_MAX).collect::<Vec<_>>()))
+                let next = state.to_ack.first_key_value();
+                next.map(|(mailbox, items)| (*mailbox, items.iter().copied().take(ITEMS_MAX).collect::<Vec<_>>()))
             };
             let Some((mailbox, items)) = next else { return };
             let keys = self.people.mailbox(mailbox);
@@ -76,12 +76,12 @@ impl World {
                 return;
             }
             let mut state = self.people.person(person);
-            if let Some(waiting) = state.to_ack.get_mut(&(home, mailbox)) {
+            if let Some(waiting) = state.to_ack.get_mut(&mailbox) {
                 for item in &items {
                     waiting.remove(item);
                 }
                 if waiting.is_empty() {
-                    state.to_ack.remove(&(home, mailbox));
+                    state.to_ack.remove(&mailbox);
                 }
             }
             drop(state);

@@ -179,7 +179,6 @@ impl World {
             let there: Vec<_> = state.registered.iter().filter(|(at, _)| *at == home).map(|(_, mailbox)| *mailbox).collect();
             state.registered.retain(|(at, _)| *at != home);
             state.cursors.retain(|(at, _), _| *at != home);
-            state.to_ack.retain(|(at, _), _| *at != home);
             there
         };
         let Some(handle) = self.handle(home) else { return };

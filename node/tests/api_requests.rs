@@ -8,8 +8,11 @@ use api_common::{Answer, Daemon, Mailbox, exchange, now};
 use axum::body::Body;
 use griot_node::config::MembersPolicy;
 use griot_protocol::{
-    Cursor, Nonce, ProofMethod,
-    api::{Accepted, MemberToken, NodeInfo, RecordState, RecordStatus, Registered, Registration, Unregistration},
+    Cursor, Nonce, ProofMethod, Record,
+    api::{
+        Accepted, MemberToken, NodeInfo, PeerInfo, PeerState, RecordState, RecordStatus, Registered, Registration,
+        Unregistration,
+    },
     feed,
     limits::FRAME_BYTES_MAX,
 };
@@ -51,9 +54,119 @@ async fn a_record_goes_in_and_comes_out_of_its_mailbox() {
 
     let status: RecordStatus = daemon.get(&format!("/v1/records/{}", sent[0].id())).await.json();
     assert_eq!(status.state, RecordState::Held);
+    let unnamed = status.receipts.is_empty();
+    assert_eq!(status.waiting.is_some(), unnamed, "it waits until its first receipt: {status:?}");
     let info: NodeInfo = daemon.get("/v1/node").await.json();
     assert_eq!((info.network.as_str(), info.mailboxes), ("griot", 1));
     daemon.stop().await;
+}
+
+/// Asks until the record's status is as wanted.
+async fn status_until(daemon: &Daemon, record: &Record, wanted: impl Fn(&RecordStatus) -> bool) -> RecordStatus {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let status: RecordStatus = daemon.get(&format!("/v1/records/{}", record.id())).await.json();
+        if wanted(&status) {
+            return status;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "still {status:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_says_why_it_waits_and_that_its_time_ran_out() {
+    let daemon = Daemon::start(|_| {}).await;
+    let (here, elsewhere) = (Mailbox::new(20), Mailbox::new(21));
+    daemon.register(&here).await;
+    let [ours, theirs] = [&here, &elsewhere].map(|mailbox| mailbox.envelope(0));
+    for record in [&ours, &theirs] {
+        daemon.submit(record.frame().clone()).await;
+    }
+    let status = status_until(&daemon, &ours, |status| !status.receipts.is_empty()).await;
+    assert_eq!((status.state, status.waiting), (RecordState::Held, None), "this node is its home: nothing is missing");
+    let status = status_until(&daemon, &theirs, |_| true).await;
+    assert_eq!(status.waiting.as_deref(), Some("this node is connected to no other node"));
+
+    // With a neighbour that is no home of it either, that is not the reason any more.
+    let address = daemon.listens_on().await.parse().unwrap();
+    let other = Daemon::start(|config| config.peers = vec![address]).await;
+    let waiting = Some("no home of its mailbox has signed a receipt that came back".to_owned());
+    status_until(&daemon, &theirs, |status| status.waiting == waiting).await;
+    other.register(&elsewhere).await;
+    let status = status_until(&daemon, &theirs, |status| !status.receipts.is_empty()).await;
+    assert_eq!((status.state, status.waiting), (RecordState::Held, None));
+    other.stop().await;
+
+    // A short life, and a mailbox that nobody reads.
+    let mut tries = 0..20;
+    let brief = loop {
+        let brief = Mailbox::new(22).envelope_for(tries.next().expect("accepted within its two seconds"), 256, 2);
+        if daemon.submit(brief.frame().clone()).await.status == 202 {
+            break brief;
+        }
+    };
+    let status = status_until(&daemon, &brief, |status| status.state != RecordState::Held).await;
+    assert_eq!((status.state, status.waiting), (RecordState::Expired, None));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn peers_that_are_not_connected_are_listed_with_the_reason() {
+    let blocked = griot_node::identity::Identity::from_bytes(&[9; 32]).unwrap().peer_id();
+    let host = Daemon::start(|config| config.block_peers = vec![blocked]).await;
+    let address = host.listens_on().await;
+    // A node whose key is the blocked one, and another.
+    let [nobody, other] = [Some([9; 32]), None].map(|key: Option<[u8; 32]>| {
+        let peer = address.parse().unwrap();
+        Daemon::start(move |config| {
+            if let Some(key) = key {
+                write_identity(&config.data_dir, &key);
+            }
+            config.peers = vec![peer];
+        })
+    });
+    let (nobody, other) = (nobody.await, other.await);
+    let peers = async |daemon: &Daemon| daemon.get("/v1/peers").await.json::<Vec<PeerInfo>>();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let refused = loop {
+        let [refused] = <[PeerInfo; 1]>::try_from(peers(&nobody).await).unwrap();
+        let connected = peers(&other).await.iter().any(|peer| peer.connected && peer.state == PeerState::Connected);
+        if refused.failures > 0 && refused.last_error.is_some() && connected {
+            break refused;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{refused:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert!(refused.configured && !refused.connected, "{refused:?}");
+    assert!(refused.last_error.as_ref().unwrap().contains("may keep this node out"), "{refused:?}");
+    assert!(matches!(refused.state, PeerState::Waiting | PeerState::Dialling), "{refused:?}");
+    assert_eq!(refused.next_try_seconds.is_some(), refused.state == PeerState::Waiting);
+    assert!(address.ends_with(&refused.peer_id) && address.starts_with(&refused.addresses[0]), "{refused:?}");
+    // The one that was let in is the only one that the host counts.
+    let [peer] = <[PeerInfo; 1]>::try_from(peers(&host).await).unwrap();
+    assert_eq!(peer.peer_id, other.node.handle().info().await.unwrap().peer_id);
+    // Gone, it is remembered, and not dialled, for discovery is off here.
+    other.stop().await;
+    let gone = loop {
+        let [peer] = <[PeerInfo; 1]>::try_from(peers(&host).await).unwrap();
+        if !peer.connected {
+            break peer;
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!((gone.state, gone.configured, gone.next_try_seconds), (PeerState::Idle, false, None), "{gone:?}");
+    assert!(gone.last_seen.is_some());
+    nobody.stop().await;
+    host.stop().await;
+}
+
+fn write_identity(dir: &std::path::Path, key: &[u8; 32]) {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let path = dir.join(griot_node::identity::IDENTITY_FILE);
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.unwrap().write_all(key).unwrap();
 }
 
 #[tokio::test]
@@ -287,11 +400,28 @@ async fn a_bundle_carries_everything_to_another_node() {
 async fn metrics_have_a_listener_of_their_own() {
     let daemon = Daemon::start(|config| config.metrics = Some("127.0.0.1:0".parse().unwrap())).await;
     daemon.submit(Mailbox::new(9).envelope(0).frame().clone()).await;
+    daemon.submit(Vec::new().into()).await.problem(400);
     let stream = tokio::net::TcpStream::connect(daemon.server.metrics().unwrap()).await.unwrap();
     let request = hyper::Request::get("/metrics").header("host", "x").body(Body::empty()).unwrap();
     let text = String::from_utf8(exchange(stream, request).await.body.to_vec()).unwrap();
     assert!(text.contains("griot_records_accepted_total{kind=\"envelope\",way=\"api\"} 1"), "{text}");
-    assert!(text.contains("griot_disk_free_bytes"), "{text}");
+    assert!(text.contains("griot_records_refused_total{reason=\"truncated\",way=\"api\"} 1"), "{text}");
+    // All that an alert may rely on is there from the start, also what has not happened yet.
+    for name in [
+        "record_bytes",
+        "mailboxes",
+        "oldest_uncollected_seconds",
+        "fdatasync_seconds",
+        "batch_entries",
+        "gossip_duplicates",
+        "syncs_done",
+        "syncs_failed",
+        "sync_repaired_records",
+        "peers",
+        "disk_free_bytes",
+    ] {
+        assert!(text.contains(&format!("# TYPE griot_{name} ")), "no griot_{name} in {text}");
+    }
     assert!(text.ends_with("# EOF\n"));
     let stream = tokio::net::TcpStream::connect(daemon.server.metrics().unwrap()).await.unwrap();
     let request = hyper::Request::get("/v1/node").header("host", "x").body(Body::empty()).unwrap();

@@ -106,6 +106,47 @@ async fn what_waited_comes_first_then_what_is_new_and_a_break_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_reader_that_falls_behind_is_told_how_far_and_loses_nothing() {
+    let daemon = Daemon::start(|_| {}).await;
+    let mailbox = Mailbox::new(6);
+    daemon.register(&mailbox).await;
+    let mut reader = Reader::open(&daemon).await;
+    reader.subscribe(&daemon, &mailbox, None).await;
+    assert!(reader.until_live().await.is_empty());
+    // Four megabytes while nobody reads: more than the system and the node hold back for a reader.
+    let mut sent = Vec::new();
+    for n in 0..64 {
+        let frame = mailbox.envelope_of(n, 65_536).frame().clone();
+        assert_eq!(daemon.submit(frame.clone()).await.status, 202);
+        sent.push(frame.to_vec());
+    }
+    let (mut got, mut lags) = (Vec::new(), Vec::new());
+    loop {
+        match reader.hear().await {
+            Heard::Envelope(_, frame) => got.push(frame),
+            Heard::Event(StreamEvent::Lag { address, behind }) => {
+                assert_eq!(address, mailbox.address());
+                lags.push((got.len(), behind));
+            }
+            Heard::Event(StreamEvent::Live { .. }) => break,
+            Heard::Event(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(got == sent, "{} of {} came, in order or not", got.len(), sent.len());
+    let [(read, behind)] = lags[..] else { panic!("told once: {lags:?}") };
+    assert_eq!(read as u64 + behind, sent.len() as u64, "all that was not sent yet waits");
+    assert!(behind > 0);
+
+    // Having caught up, it is told of the next one at once, and nothing of a lag.
+    let next = mailbox.envelope(200);
+    daemon.submit(next.frame().clone()).await;
+    let heard = reader.hear().await;
+    assert!(matches!(&heard, Heard::Envelope(_, frame) if *frame == next.frame().to_vec()), "{heard:?}");
+    drop(reader);
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_subscription_needs_the_collect_key_and_this_connections_nonce() {
     let daemon = Daemon::start(|_| {}).await;
     let (mailbox, other) = (Mailbox::new(2), Mailbox::new(3));

@@ -27,8 +27,12 @@ struct Node(Child);
 
 impl Node {
     fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    fn start_with(dir: &Path, env: &[(&str, &str)]) -> Self {
         let args = ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-discovery", "--api", "127.0.0.1:0"];
-        let child = griotd(dir).args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let child = griotd(dir).args(args).envs(env.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let mut node = Self(child);
         let deadline = Instant::now() + Duration::from_secs(30);
         while !run(dir, &["status"]).status.success() {
@@ -46,9 +50,13 @@ impl Node {
     }
 
     /// SIGTERM, and the exit code.
-    fn stop(mut self) -> Option<i32> {
+    fn stop(self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM)
+    }
+
+    fn signal(mut self, signal: rustix::process::Signal) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
         self.0.wait().unwrap().code()
     }
 }
@@ -141,9 +149,64 @@ fn a_running_node_is_inspected_changed_and_stopped() {
     // A second node on the same data directory says why it does not start, and leaves the first alone.
     let second = run(dir.path(), &["--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0", "run"]);
     assert_eq!(second.status.code(), Some(1));
+    let why = text(&second.stderr);
+    assert!(why.contains("another process") && why.contains(&dir.path().join("data").display().to_string()), "{why}");
     assert_eq!(run(dir.path(), &["status"]).status.code(), Some(0));
     assert_eq!(node.stop(), Some(0));
     assert_eq!(run(dir.path(), &["status"]).status.code(), Some(1));
+}
+
+#[test]
+fn json_logs_are_one_object_a_line_and_interrupting_ends_the_node_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start_with(dir.path(), &[("GRIOT_LOG_FORMAT", "json"), ("GRIOT_LOG", "debug,sled=warn")]);
+    let mut log = node.0.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert_eq!(node.signal(rustix::process::Signal::INT), Some(0));
+    let log = reader.join().unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let says = |message: &str| lines.iter().find(|line| line["message"] == message);
+    let listening = says("listening").unwrap();
+    assert!(listening["address"].as_str().unwrap().starts_with("/ip4/127.0.0.1/tcp/"), "{listening}");
+    assert!(listening["timestamp"].is_string() && listening["level"] == "INFO" && listening["target"].is_string());
+    assert!(says("interrupted: stopping").is_some() && says("stopped").is_some(), "{log}");
+}
+
+#[test]
+fn peers_lists_a_configured_one_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let peer = format!("/ip4/127.0.0.1/tcp/{port}");
+    let node = Node::start_with(dir.path(), &[("GRIOT_PEER", &peer)]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let listed = loop {
+        let output = run(dir.path(), &["peers", "--json"]);
+        let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        if listed["failures"].as_u64() > Some(0) && listed["state"] == "waiting" {
+            break listed;
+        }
+        assert!(Instant::now() < deadline, "{listed}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(
+        (&listed["connected"], &listed["configured"], &listed["peer_id"]),
+        (&false.into(), &true.into(), &"".into())
+    );
+    assert_eq!(listed["addresses"][0], peer);
+    assert!(
+        listed["next_try_seconds"].is_u64() && listed["last_error"].as_str().unwrap().contains("refused"),
+        "{listed}"
+    );
+    let line = text(&run(dir.path(), &["peers"]).stdout);
+    assert!(line.starts_with("(not reached yet) ") && line.contains(&peer) && line.contains("refused"), "{line}");
+    let doctor = run(dir.path(), &["doctor"]);
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(text(&doctor.stdout).contains(&format!("PROBLEM  the configured peer {peer}")), "{}", text(&doctor.stdout));
+    assert_eq!(node.stop(), Some(0));
 }
 
 #[test]

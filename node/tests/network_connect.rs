@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use griot_node::network::{Command, Event, NetworkConfig, NetworkError, start};
+use griot_node::network::{Command, ConnectionLimits, Event, NetworkConfig, NetworkError, start};
 use network_common::*;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -128,6 +128,28 @@ async fn blocked_and_unlisted_peers_stay_out() {
     .await;
     assert_eq!(one.peer_ids().await, [three.peer_id()]);
     assert_eq!(four.peer_ids().await, [three.peer_id()]);
+    for net in [one, two, three, four] {
+        net.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_house_turns_strangers_away_but_nobody_whom_the_operator_wants() {
+    let limits = ConnectionLimits { established_in: 1, ..ConnectionLimits::default() };
+    // Four is wanted, but cannot be dialled: nobody is at that address.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let wanted = format!("/ip4/127.0.0.1/tcp/{nobody}/p2p/{}", identity(4).peer_id()).parse().unwrap();
+    let quiet = |peers: &[_]| NetworkConfig { discovery: false, ..config(&[TCP], peers) };
+    let mut one = Net::start(1, NetworkConfig { limits, ..quiet(&[wanted]) }).await;
+    let house = [one.listen[0].clone()];
+    let two = Net::start(2, quiet(&house)).await;
+    one.up(two.id()).await;
+    let three = Net::start(3, quiet(&house)).await;
+    eventually("three was turned away", async || metric(&one, "network_refused_total{reason=\"handshake\"}") > 0).await;
+    let four = Net::start(4, quiet(&house)).await;
+    one.up(four.id()).await;
+    let connected = one.peer_ids().await;
+    assert!(connected.contains(&two.peer_id()) && connected.contains(&four.peer_id()) && connected.len() == 2);
     for net in [one, two, three, four] {
         net.stop().await;
     }

@@ -106,6 +106,27 @@ async fn shards_stay_apart_and_one_not_carried_is_reached_through_its_carriers()
 }
 
 #[tokio::test]
+async fn a_copy_on_another_shards_topic_does_not_hide_the_one_on_its_own() {
+    let sharded = |peers: &[_]| NetworkConfig { params: params("test", 2), ..config(&[TCP], peers) };
+    let mut one = Net::start(1, sharded(&[])).await;
+    let mut two = Net::start(2, sharded(&[one.listen[0].clone()])).await;
+    one.up(two.id()).await;
+    two.carry(&[1, 2]).await;
+    for shard in [1, 2] {
+        one.publish(shard, b"the same frame").await;
+        let told = two.wait("gossip", |event| match event {
+            Event::Gossiped { peer, message, shard, .. } => Some(((*peer, *message), *shard)),
+            _ => None,
+        });
+        let (message, topic) = told.await;
+        assert_eq!(topic, Shard(shard), "the relay is told on whose topic it came");
+        two.judge(message, Verdict::Reject).await;
+    }
+    two.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test]
 async fn carriers_are_found_through_the_network_and_dialled() {
     let sharded = |peers: &[_]| NetworkConfig { params: params("test", 2), ..config(&[TCP], peers) };
     let mut one = Net::start(1, sharded(&[])).await;

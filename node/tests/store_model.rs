@@ -72,9 +72,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn open(dir: &Path, bits: ShardBits) -> (DiskStore, OpenReport) {
+fn open(dir: &Path, bits: ShardBits, index_waits: usize) -> (DiskStore, OpenReport) {
     // Small segments, so that a few operations fill several; no reserve, so that a full machine does not fail the test.
-    let options = Options { segment_bytes: 8 * 1024, reserve_bytes: 0, cache_bytes: 1 << 20, ..Options::new(bits) };
+    let options =
+        Options { segment_bytes: 8 * 1024, reserve_bytes: 0, cache_bytes: 1 << 20, index_waits, ..Options::new(bits) };
     DiskStore::open(dir, &options).unwrap()
 }
 
@@ -87,10 +88,10 @@ fn peers(count: u8) -> Vec<RememberedPeer> {
     (0..count).map(peer).collect()
 }
 
-fn run(ops: Vec<Op>, bits: u8) {
+fn run(ops: Vec<Op>, bits: u8, index_waits: usize) {
     let bits = ShardBits::try_from(bits).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (mut disk, _) = open(dir.path(), bits);
+    let (mut disk, _) = open(dir.path(), bits, index_waits);
     let model = MemoryStore::new(bits);
     let mut now = START;
     for op in ops {
@@ -119,7 +120,7 @@ fn run(ops: Vec<Op>, bits: u8) {
             Op::Reopen => {
                 let epoch = disk.epoch();
                 drop(disk);
-                let (opened, report) = open(dir.path(), bits);
+                let (opened, report) = open(dir.path(), bits, index_waits);
                 assert_eq!((report.torn_bytes, report.quarantined.len(), report.rebuilt), (0, 0, None));
                 assert_eq!(opened.epoch(), epoch);
                 disk = opened;
@@ -127,7 +128,7 @@ fn run(ops: Vec<Op>, bits: u8) {
             Op::Rebuild => {
                 drop(disk);
                 fs::remove_dir_all(dir.path().join("index")).unwrap();
-                let (opened, report) = open(dir.path(), bits);
+                let (opened, report) = open(dir.path(), bits, index_waits);
                 assert_eq!((report.torn_bytes, report.quarantined.len()), (0, 0));
                 assert!(report.rebuilt.is_some());
                 disk = opened;
@@ -148,7 +149,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn disk_and_model_agree(ops in prop::collection::vec(op(), 1..40), bits in 0..3_u8) {
-        run(ops, bits);
+    fn disk_and_model_agree(
+        ops in prop::collection::vec(op(), 1..40),
+        bits in 0..3_u8,
+        // sled is given the index: at once, every few commits, or only at a checkpoint.
+        index_waits in prop::sample::select(vec![1, 20, usize::MAX]),
+    ) {
+        run(ops, bits, index_waits);
     }
 }

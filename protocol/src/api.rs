@@ -61,14 +61,34 @@ pub struct NodeInfo {
     pub warnings: Vec<String>,
 }
 
-/// `GET /v1/peers`: one connected or remembered peer.
+/// How it stands between a node and a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerState {
+    /// Connected, and known to be of this network.
+    Connected,
+    /// Being dialled, or connected and not yet known to be of this network.
+    Dialling,
+    /// To be dialled (again) in `next_try_seconds`.
+    Waiting,
+    /// Remembered, and not dialled now: enough others are connected, or discovery is off.
+    Idle,
+    /// Left alone for `next_try_seconds`: of another network, or it misbehaved.
+    Avoided,
+    /// Something that a newer node says, or an older one does not.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// `GET /v1/peers`: one connected, configured or remembered peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PeerInfo {
-    /// libp2p peer id.
+    /// libp2p peer id; empty for a configured address that names none and has not been reached yet.
     pub peer_id: String,
     /// Whether it is connected now.
     pub connected: bool,
-    /// Addresses that are connected, or remembered.
+    /// Addresses that are connected, configured, or remembered.
     pub addresses: Vec<String>,
     /// What it calls itself (identify's agent version), where it has said so.
     #[serde(default)]
@@ -83,6 +103,22 @@ pub struct PeerInfo {
     /// Whether the operator configured it.
     #[serde(default)]
     pub configured: bool,
+    /// How it stands with it.
+    #[serde(default)]
+    pub state: PeerState,
+    /// Seconds until it is dialled at the earliest, where it will be.
+    #[serde(default)]
+    pub next_try_seconds: Option<u64>,
+    /// Dials that failed, and connections that broke at once, since one last held.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why the last of them failed, or why it is left alone, for a person.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// When it was last connected, where that is remembered and it is not connected now.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>)]
+    pub last_seen: Option<Timestamp>,
 }
 
 /// `POST /v1/records` → 202: the record is on this node's disk.
@@ -105,7 +141,7 @@ pub enum RecordState {
     Acked,
     /// Known by id, body dropped for want of room.
     Evicted,
-    /// Its time has run out.
+    /// Its time has run out, and no ack that names it is known; it is forgotten an hour or two later.
     Expired,
 }
 
@@ -121,7 +157,7 @@ pub struct RecordStatus {
     pub receipts: Vec<String>,
     /// Raw acks that name it, base64 (RFC 4648, padded).
     pub acks: Vec<String>,
-    /// Why it waits, in a few words for a person, where the node knows.
+    /// Why it waits for its first custody receipt, in a few words for a person, where the node knows.
     #[serde(default)]
     pub waiting: Option<String>,
 }
@@ -308,5 +344,21 @@ impl Problem {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.kind.strip_prefix(PROBLEM_PREFIX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_of_older_and_newer_nodes_are_read() {
+        let older = r#"{"peer_id": "p", "connected": true, "addresses": []}"#;
+        let peer: PeerInfo = serde_json::from_str(older).unwrap();
+        assert_eq!((peer.state, peer.failures, peer.next_try_seconds), (PeerState::Unknown, 0, None));
+        let newer = r#"{"peer_id": "p", "connected": false, "addresses": [], "state": "hibernating", "moon": 1}"#;
+        let peer: PeerInfo = serde_json::from_str(newer).unwrap();
+        assert_eq!(peer.state, PeerState::Unknown);
+        assert_eq!(serde_json::to_value(PeerState::Dialling).unwrap(), "dialling");
     }
 }

@@ -70,8 +70,12 @@ struct Hostile {
 
 impl Hostile {
     async fn connect(target: &NodeProcess, seed: u8) -> Self {
+        Self::connect_as(target, seed, NetworkParams::standard("griot".parse().unwrap())).await
+    }
+
+    async fn connect_as(target: &NodeProcess, seed: u8, params: NetworkParams) -> Self {
         let identity = Identity::from_bytes(&[seed; 32]).unwrap();
-        let mut config = NetworkConfig::new(NetworkParams::standard("griot".parse().unwrap()));
+        let mut config = NetworkConfig::new(params);
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         config.peers = target.addresses().unwrap().iter().map(|address| address.parse().unwrap()).collect();
         (config.discovery, config.mdns) = (false, false);
@@ -155,6 +159,34 @@ fn a_hostile_peer_is_refused_with_reasons_and_the_node_goes_on() {
     kofi.befriend(&awa).unwrap();
     awa.send("Kofi", "still here", "stored").unwrap();
     assert_eq!(kofi.texts().unwrap(), ["still here"]);
+}
+
+#[test]
+fn a_good_record_on_another_shards_topic_is_refused_and_its_own_topic_still_brings_it() {
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let config = folder.path().join("griotd.toml");
+    std::fs::write(&config, "bits = 1\ncarry = [0, 1]\n").unwrap();
+    let args = ["--config", config.to_str().unwrap(), "--metrics", &format!("127.0.0.1:{port}")];
+    let args = args.map(str::to_owned).to_vec();
+    let target = NodeProcess::start(NodeOptions { args, ..NodeOptions::default() }).unwrap();
+    let params = NetworkParams { bits: 1.try_into().unwrap(), ..params("griot", 8) };
+    let record = envelope_for(&params, now(), 3600);
+    let shard = record.address().shard(params.bits);
+    let publish = |shard| Command::Publish { shard, id: record.id(), frame: record.frame().clone() };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let hostile = Hostile::connect_as(&target, 60, params).await;
+        wait_for("the refusal", || {
+            // Until the target's subscriptions have arrived, nobody hears it.
+            hostile.commands.try_send(publish(Shard(1 - shard.0))).unwrap();
+            refused(&get(port, "/metrics"), "topic").then_some(())
+        })
+        .unwrap();
+        assert_eq!(target.info().unwrap().records, 0);
+        hostile.tell(publish(shard)).await;
+        wait_for("the record", || (target.info().unwrap().records == 1).then_some(())).unwrap();
+        hostile.tell(Command::Shutdown).await;
+    });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `/v1/node` and `/v1/peers`: who answers, and whom it is connected to.
+//! `/v1/node` and `/v1/peers`: who answers, and how it stands with its peers.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) async fn info(State(api): State<Arc<Api>>, caller: Caller) -> Result<
     body::json(StatusCode::OK, &api.handle.info().await?)
 }
 
-/// Connected and remembered peers. Their addresses are the operator's business: served on the Unix socket only.
+/// Connected, configured and remembered peers, with how it stands with each. Their addresses are the operator's business: served on the Unix socket only.
 #[utoipa::path(
     get, path = "/v1/peers", tag = "node", operation_id = "peers",
     responses(

@@ -60,7 +60,7 @@ pub(super) async fn status(
 ) -> Result<Response<Body>, ApiError> {
     caller.member()?;
     let id: RecordId = id.parse().map_err(|error| ApiError::bad_request(format!("a record's id: {error}")))?;
-    match api.handle.record_status(&id)? {
+    match api.handle.record_status(&id).await? {
         Some(status) => body::json(StatusCode::OK, &status),
         None => Err(ApiError::new(StatusCode::NOT_FOUND, "not-found", "this node knows no such record")),
     }

@@ -26,7 +26,8 @@ Examples:
 
 Every option can also stand in <data-dir>/griotd.toml or in the environment: GRIOT_DATA_DIR, GRIOT_CONFIG,
 GRIOT_NETWORK, GRIOT_LISTEN, GRIOT_PEER, GRIOT_NO_DISCOVERY, GRIOT_API, GRIOT_API_CERT, GRIOT_API_KEY,
-GRIOT_INSECURE_HTTP, GRIOT_METRICS, GRIOT_MEMBERS, GRIOT_LOG, GRIOT_LOG_FORMAT, GRIOT_BITS, GRIOT_POSTAGE_BITS.
+GRIOT_INSECURE_HTTP, GRIOT_METRICS, GRIOT_MEMBERS, GRIOT_ALLOW_PEERS, GRIOT_BLOCK_PEERS, GRIOT_NO_MDNS, GRIOT_CARRY,
+GRIOT_LOG, GRIOT_LOG_FORMAT, GRIOT_BITS, GRIOT_POSTAGE_BITS.
 Options win over the environment, the environment over the file.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
@@ -123,7 +124,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Which nodes it is connected to, or remembers.
+    /// Which nodes it is connected to, should be, or remembers.
     Peers {
         /// One JSON object a line on stdout.
         #[arg(long)]

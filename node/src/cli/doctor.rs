@@ -10,7 +10,11 @@ use std::{
 use griot_protocol::api::{NodeInfo, PeerInfo};
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
-use super::{CliError, client::Daemon, inspect::line};
+use super::{
+    CliError,
+    client::Daemon,
+    inspect::{line, peer_state, printable},
+};
 use crate::{config::Config, identity::Identity, metrics::disk_free_bytes};
 
 /// No honest clock is before this: 2026-01-01. Machines without a battery start in 1970.
@@ -123,9 +127,11 @@ async fn running(found: &mut Findings, mut daemon: Daemon) -> Result<(), CliErro
         found.good(format_args!("connected to {connected} peer(s)"))?;
     }
     for peer in peers.iter().filter(|peer| peer.configured && !peer.connected) {
+        let error = peer.last_error.as_deref().map(|error| format!(" ({})", printable(error))).unwrap_or_default();
         found.problem(format_args!(
-            "{} is configured and not connected: is it up, is its address right?",
-            peer.peer_id
+            "the configured peer {} is {}{error}: is it up, is its address right?",
+            printable(&peer.addresses.join(" ")),
+            peer_state(peer)
         ))?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use axum::body::Body;
-use griot_protocol::api::{MemberInfo, MemberToken, NewMember, NodeInfo, PeerInfo};
+use griot_protocol::api::{MemberInfo, MemberToken, NewMember, NodeInfo, PeerInfo, PeerState};
 use hyper::Method;
 use serde::Serialize;
 
@@ -55,15 +55,49 @@ pub(super) async fn peers(config: &Config, json: bool) -> Result<(), CliError> {
             object(peer)?;
             continue;
         }
-        let state = if peer.connected { "connected" } else { "known" };
-        let rtt = peer.rtt_ms.map(|ms| format!(" {ms} ms")).unwrap_or_default();
-        let agent = peer.agent.as_deref().map(|agent| format!(" {}", printable(agent))).unwrap_or_default();
-        line(&format_args!("{} {state}{rtt}{agent} {}", peer.peer_id, peer.addresses.join(" ")))?;
+        line(&peer_line(peer))?;
     }
     if peers.is_empty() && !json {
         eprintln!("none yet: start another node, or restart this one with --peer MULTIADDR");
     }
     Ok(())
+}
+
+fn peer_line(peer: &PeerInfo) -> String {
+    let id = if peer.peer_id.is_empty() { "(not reached yet)" } else { &peer.peer_id };
+    let mut text = format!("{id} {}", peer_state(peer));
+    if peer.configured {
+        text.push_str(" (configured)");
+    }
+    for part in [peer.rtt_ms.map(|ms| format!("{ms} ms")), peer.agent.as_deref().map(printable)].into_iter().flatten() {
+        text = format!("{text} {part}");
+    }
+    for address in &peer.addresses {
+        text = format!("{text} {}", printable(address));
+    }
+    match &peer.last_error {
+        Some(error) => format!("{text}: {}", printable(error)),
+        None => text,
+    }
+}
+
+/// How it stands with a peer, in words.
+pub(super) fn peer_state(peer: &PeerInfo) -> String {
+    let seconds = peer.next_try_seconds.unwrap_or_default();
+    let failures = match peer.failures {
+        0 => String::new(),
+        1 => ", failed once".to_owned(),
+        count => format!(", failed {count} times"),
+    };
+    match peer.state {
+        PeerState::Dialling => format!("dialling{failures}"),
+        PeerState::Waiting => format!("not connected, next try in {seconds} s{failures}"),
+        PeerState::Idle => format!("remembered{failures}"),
+        PeerState::Avoided => format!("left alone for {seconds} s"),
+        PeerState::Connected => "connected".to_owned(),
+        PeerState::Unknown if peer.connected => "connected".to_owned(),
+        PeerState::Unknown => "known".to_owned(),
+    }
 }
 
 pub(super) async fn add_member(config: &Config, label: String) -> Result<(), CliError> {
@@ -112,6 +146,6 @@ pub(super) fn line(text: &impl std::fmt::Display) -> Result<(), CliError> {
 }
 
 /// Text of strangers, without what could steer a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

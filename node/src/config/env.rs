@@ -19,6 +19,8 @@ impl Layer {
             peers: list("GRIOT_PEER", &text)?,
             discovery: switch("GRIOT_NO_DISCOVERY", &text)?.map(|off| !off),
             mdns: switch("GRIOT_NO_MDNS", &text)?.map(|off| !off),
+            allow_peers: list("GRIOT_ALLOW_PEERS", &text)?,
+            block_peers: list("GRIOT_BLOCK_PEERS", &text)?,
             carry: list("GRIOT_CARRY", &text)?,
             members: text("GRIOT_MEMBERS").map(|value| members("GRIOT_MEMBERS", &value)).transpose()?,
             metrics: parse("GRIOT_METRICS", &text)?,

@@ -21,6 +21,8 @@ const TOP: &[&str] = &[
     "peers",
     "discovery",
     "mdns",
+    "allow_peers",
+    "block_peers",
     "carry",
     "members",
     "metrics",

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use griot_protocol::{NetworkName, Shard};
-use libp2p::Multiaddr;
-use serde::Deserialize;
+use libp2p::{Multiaddr, PeerId};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{Config, ConfigError, LogFormat, MembersPolicy, TlsFiles, shard_bits};
 
@@ -31,6 +31,12 @@ pub struct Layer {
     pub discovery: Option<bool>,
     /// See [`Config::mdns`].
     pub mdns: Option<bool>,
+    /// See [`Config::allow_peers`].
+    #[serde(deserialize_with = "peer_ids")]
+    pub allow_peers: Option<Vec<PeerId>>,
+    /// See [`Config::block_peers`].
+    #[serde(deserialize_with = "peer_ids")]
+    pub block_peers: Option<Vec<PeerId>>,
     /// See [`Config::carry`].
     pub carry: Option<Vec<u32>>,
     /// See [`Config::members`].
@@ -95,6 +101,20 @@ pub struct LogLayer {
     pub level: Option<String>,
 }
 
+/// Peer ids as text.
+fn peer_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<PeerId>>, D::Error> {
+    let texts = Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default();
+    let parse = |text: String| text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}")));
+    texts.into_iter().map(parse).collect::<Result<_, _>>().map(Some)
+}
+
+/// Lays a value over a default.
+fn set<T>(to: &mut T, from: Option<T>) {
+    if let Some(from) = from {
+        *to = from;
+    }
+}
+
 impl Layer {
     /// This layer laid over `lower`.
     #[must_use]
@@ -114,6 +134,8 @@ impl Layer {
             peers: self.peers.or(lower.peers),
             discovery: self.discovery.or(lower.discovery),
             mdns: self.mdns.or(lower.mdns),
+            allow_peers: self.allow_peers.or(lower.allow_peers),
+            block_peers: self.block_peers.or(lower.block_peers),
             carry: self.carry.or(lower.carry),
             members: self.members.or(lower.members),
             metrics: self.metrics.or(lower.metrics),
@@ -134,11 +156,6 @@ impl Layer {
     /// Fills what is still open with defaults and checks the whole.
     pub(super) fn resolve(self, data_dir: PathBuf) -> Result<Config, ConfigError> {
         let mut config = Config::defaults(data_dir);
-        let set = |to: &mut _, from: Option<_>| {
-            if let Some(from) = from {
-                *to = from;
-            }
-        };
         if let Some(name) = self.network {
             config.network.name = name;
         }
@@ -152,6 +169,8 @@ impl Layer {
         set(&mut config.peers, self.peers);
         config.discovery = self.discovery.unwrap_or(config.discovery);
         config.mdns = self.mdns.unwrap_or(config.mdns);
+        set(&mut config.allow_peers, self.allow_peers);
+        set(&mut config.block_peers, self.block_peers);
         config.carry = self.carry.unwrap_or_default().into_iter().map(Shard).collect();
         config.carry.sort_unstable();
         config.carry.dedup();

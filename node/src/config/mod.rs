@@ -17,7 +17,7 @@ use std::{
 };
 
 use griot_protocol::{NetworkName, NetworkParams, Shard, ShardBits, limits::POSTAGE_BITS_MAX};
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use serde::Deserialize;
 
 pub use layer::{ApiLayer, Layer, LimitsLayer, LogLayer};
@@ -52,6 +52,10 @@ pub struct Config {
     pub discovery: bool,
     /// Whether to look for nodes on the local network (only with `discovery`).
     pub mdns: bool,
+    /// Only these nodes may connect or be dialled; all, where it is empty.
+    pub allow_peers: Vec<PeerId>,
+    /// These nodes may not.
+    pub block_peers: Vec<PeerId>,
     /// Shards to carry besides those of registered mailboxes.
     pub carry: Vec<Shard>,
     /// Who may become a member.
@@ -219,6 +223,8 @@ impl Config {
             peers: Vec::new(),
             discovery: true,
             mdns: true,
+            allow_peers: Vec::new(),
+            block_peers: Vec::new(),
             carry: Vec::new(),
             members: MembersPolicy::default(),
             api: ApiConfig {
@@ -286,6 +292,13 @@ impl Config {
         if self.network.postage_bits > POSTAGE_BITS_MAX {
             return Err(ConfigError::value("postage_bits", format!("at most {POSTAGE_BITS_MAX}")));
         }
+        for peer in self.peers.iter().filter_map(peer_of) {
+            if self.block_peers.contains(&peer) || !(self.allow_peers.is_empty() || self.allow_peers.contains(&peer)) {
+                let message =
+                    format!("{peer} is to be stayed connected to, and block_peers or allow_peers keeps it out");
+                return Err(ConfigError::value("peers", message));
+            }
+        }
         if let Some(shard) = self.carry.iter().find(|shard| shard.0 >= self.network.bits.shard_count()) {
             let last = self.network.bits.shard_count() - 1;
             let message =
@@ -305,6 +318,14 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// Who should answer at an address, where it says so.
+fn peer_of(address: &Multiaddr) -> Option<PeerId> {
+    address.iter().find_map(|part| match part {
+        libp2p::multiaddr::Protocol::P2p(peer) => Some(peer),
+        _ => None,
+    })
 }
 
 /// The socket of the node that keeps everything in `data_dir`.

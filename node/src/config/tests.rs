@@ -67,6 +67,27 @@ fn flags_beat_environment_beats_file_beats_defaults() {
 }
 
 #[test]
+fn peers_are_allowed_and_blocked_by_their_ids() {
+    let path = Path::new("griotd.toml");
+    let peer = |n: u8| crate::identity::Identity::from_bytes(&[n; 32]).unwrap().peer_id();
+    let file = format!("block_peers = [\"{}\"]\nallow_peers = [\"{}\"]", peer(1), peer(2));
+    let config = Layer::from_toml(&file, path).unwrap().resolve("/d".into()).unwrap();
+    assert_eq!((config.block_peers, config.allow_peers), (vec![peer(1)], vec![peer(2)]));
+    let env = |name: &str| (name == "GRIOT_BLOCK_PEERS").then(|| format!("{},{}", peer(1), peer(3)));
+    assert_eq!(Config::load(at("/d"), env).unwrap().block_peers, [peer(1), peer(3)]);
+    let wrong = Layer::from_toml("block_peers = [\"Awa\"]", path).unwrap_err().to_string();
+    assert!(wrong.contains("line 1") && wrong.contains("`Awa`"), "{wrong}");
+    // Who is to be stayed connected to must not be kept out.
+    let dialled = |n: u8| Some(vec![format!("/ip4/10.0.0.1/tcp/1/p2p/{}", peer(n)).parse().unwrap()]);
+    let listed = |block: Option<Vec<_>>, allow: Option<Vec<_>>, n: u8| {
+        Config::load(Layer { block_peers: block, allow_peers: allow, peers: dialled(n), ..at("/d") }, no_env)
+    };
+    assert!(listed(Some(vec![peer(1)]), None, 1).unwrap_err().to_string().contains("block_peers"));
+    assert!(listed(None, Some(vec![peer(2)]), 1).unwrap_err().to_string().contains("allow_peers"));
+    assert!(listed(Some(vec![peer(3)]), Some(vec![peer(1)]), 1).is_ok());
+}
+
+#[test]
 fn the_data_directory_is_found_as_documented() {
     let env = |home: &'static str, xdg: &'static str| {
         move |name: &str| match name {

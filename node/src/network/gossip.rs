@@ -1,9 +1,11 @@
 //! How gossipsub is set up.
 //!
 //! Messages are anonymous: no author, no sequence number, no signature of the gossip layer; records prove themselves.
-//! A message's id is the hash of the *whole* frame, signature included. Were the signature left out, a peer could flip
-//! one of its bits, send the damaged copy first, and every node that had seen it would take the good copy for a
-//! duplicate.
+//! A message's id is the hash of its topic and the *whole* frame, signature included. Were the signature left out, a
+//! peer could flip one of its bits, send the damaged copy first, and every node that had seen it would take the good
+//! copy for a duplicate. Were the topic left out, a peer could send a good frame first on the topic of another shard:
+//! gossipsub notes every id it sees, also on topics nobody here subscribed to, so the copy on the right topic would be
+//! dropped as a duplicate, and whoever brings it would be blamed for the bad one.
 //!
 //! Nothing is forwarded before the relay has judged it. Scores punish only what no honest node does: invalid records,
 //! broken promises, grafting in spite of back-off. Being slow, quiet, or many behind one IP address (a school, a
@@ -14,7 +16,7 @@ use std::time::Duration;
 use griot_protocol::NetworkName;
 use libp2p::gossipsub::{
     self, IdentityTransform, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, PeerScoreParams,
-    PeerScoreThresholds, TopicScoreParams, ValidationMode,
+    PeerScoreThresholds, TopicHash, TopicScoreParams, ValidationMode,
 };
 
 use super::{
@@ -49,7 +51,7 @@ pub(super) fn gossip(network: &NetworkName) -> Result<Gossip, NetworkError> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
-        .message_id_fn(|message| MessageId::from(blake3::hash(&message.data).as_bytes().to_vec()))
+        .message_id_fn(|message| message_id(&message.topic, &message.data))
         .max_transmit_size(GOSSIP_BYTES_MAX)
         .connection_handler_queue_len(PEER_QUEUE_MAX)
         .flood_publish(false)
@@ -63,6 +65,13 @@ pub(super) fn gossip(network: &NetworkName) -> Result<Gossip, NetworkError> {
             .map_err(|error| refused(error.to_owned()))?;
     gossip.with_peer_score(peer_score(), PeerScoreThresholds::default()).map_err(refused)?;
     Ok(gossip)
+}
+
+/// `BLAKE3(topic ‖ 0x00 ‖ frame)`. No topic holds a zero byte, so this is told apart in one way only.
+fn message_id(topic: &TopicHash, frame: &[u8]) -> MessageId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(topic.as_str().as_bytes()).update(&[0]).update(frame);
+    MessageId::from(hasher.finalize().as_bytes().to_vec())
 }
 
 fn peer_score() -> PeerScoreParams {
@@ -104,6 +113,27 @@ pub(super) fn topic_score() -> TopicScoreParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_id_is_of_its_topic_and_every_byte_of_its_frame() {
+        let topic = TopicHash::from_raw("/griot/1/griot/2/3");
+        let id = message_id(&topic, b"frame");
+        assert_eq!(id.0, blake3::hash(b"/griot/1/griot/2/3\0frame").as_bytes());
+        assert_ne!(message_id(&topic, b"framf"), id);
+        assert_ne!(message_id(&TopicHash::from_raw("/griot/1/griot/2/1"), b"frame"), id);
+    }
+
+    #[test]
+    fn the_worked_example_of_the_protocol_page_has_this_id() {
+        let vectors = include_str!("../../../protocol/tests/vectors/envelope.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let records = vectors["records"].as_array().unwrap();
+        let example = records.iter().find(|record| record["name"] == "envelope-256").unwrap();
+        let frame = data_encoding::HEXLOWER.decode(example["frame"].as_str().unwrap().as_bytes()).unwrap();
+        let id = message_id(&TopicHash::from_raw("/griot/1/griot/0/0"), &frame);
+        let id = data_encoding::HEXLOWER.encode(&id.0);
+        assert!(include_str!("../../../docs/protocol.md").contains(&id), "{id}");
+    }
 
     #[test]
     fn the_configuration_is_valid() {

@@ -17,17 +17,21 @@ use griot_protocol::Timestamp;
 use libp2p::{Multiaddr, PeerId};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use self::retry::{Retry, delay};
 use super::address::split_peer;
 use crate::store::{PEER_ADDRESSES_MAX, REMEMBERED_PEERS_MAX, RememberedPeer};
 
+mod absent;
+mod retry;
 #[cfg(test)]
 mod tests;
 
-/// The first delay after a failure.
-const FIRST_DELAY_MS: u64 = 500;
-
 /// A connection that held this long was a success; one that broke earlier counts as a failure.
 const STABLE_MS: u64 = 10_000;
+
+/// What is said of one that broke earlier.
+const BROKEN_AT_ONCE: &str =
+    "the connection broke within ten seconds of being made: the other side may keep this node out";
 
 /// Known peers dialled at a time.
 const KNOWN_DIALS_MAX: usize = 4;
@@ -78,12 +82,6 @@ pub(super) struct Policy {
     pub delay_max_ms: u64,
     /// Whether known peers are dialled at all.
     pub discovery: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    failures: u32,
-    at_ms: u64,
 }
 
 #[derive(Debug)]
@@ -158,8 +156,8 @@ impl Reconnect {
                 && id != me
                 && !addresses.is_empty()
             {
-                let retry = Retry { failures: 0, at_ms: 0 };
-                this.known.insert(id, Known { addresses, seen_at: Some(peer.seen_at), retry, dial: None });
+                let seen_at = Some(peer.seen_at);
+                this.known.insert(id, Known { addresses, seen_at, retry: Retry::default(), dial: None });
             }
         }
         this
@@ -179,7 +177,7 @@ impl Reconnect {
                 peer,
                 given: peer.is_some(),
                 addresses: vec![bare],
-                retry: Retry { failures: 0, at_ms: 0 },
+                retry: Retry::default(),
                 dial: None,
             }),
         }
@@ -241,8 +239,8 @@ impl Reconnect {
         }
     }
 
-    /// A dial failed.
-    pub(super) fn failed(&mut self, id: DialId, failure: Failure, now_ms: u64) {
+    /// A dial failed, for this reason, in words for a person.
+    pub(super) fn failed(&mut self, id: DialId, failure: Failure, error: &str, now_ms: u64) {
         match (self.finish(id), failure) {
             (None, _) => {}
             (Some(Target::Configured(index)), Failure::Myself) => {
@@ -254,13 +252,16 @@ impl Reconnect {
             (Some(Target::Known(peer)), Failure::Myself) => {
                 self.known.remove(&peer);
             }
-            (Some(target), failure) => self.put_off(target, failure, now_ms),
+            (Some(target), failure) => self.put_off(target, failure, error, now_ms),
         }
     }
 
     /// The first connection to a peer stands, whoever dialled.
     pub(super) fn connected(&mut self, peer: PeerId, now_ms: u64) {
         self.connected.entry(peer).or_insert(now_ms);
+        for retry in retries(&mut self.configured, &mut self.known, &peer) {
+            retry.error = None;
+        }
     }
 
     /// The last connection to a peer is gone.
@@ -268,11 +269,14 @@ impl Reconnect {
         let Some(since) = self.connected.remove(peer) else { return };
         let stable = now_ms.saturating_sub(since) >= STABLE_MS;
         let delay_max_ms = self.policy.delay_max_ms;
-        let configured = self.configured.iter_mut().filter(|target| target.peer.as_ref() == Some(peer));
-        let known = self.known.get_mut(peer);
-        for retry in configured.map(|target| &mut target.retry).chain(known.map(|known| &mut known.retry)) {
+        // Whoever is left alone has the better reason already.
+        let note = !stable && !self.is_avoided(peer, now_ms);
+        for retry in retries(&mut self.configured, &mut self.known, peer) {
             retry.failures = if stable { 0 } else { retry.failures.saturating_add(1) };
             retry.at_ms = now_ms + delay(&mut self.rng, delay_max_ms, retry.failures);
+            if note {
+                retry.note(BROKEN_AT_ONCE);
+            }
         }
     }
 
@@ -284,7 +288,7 @@ impl Reconnect {
         if !self.known.contains_key(&peer) {
             self.make_room();
         }
-        let retry = Retry { failures: 0, at_ms: 0 };
+        let retry = Retry::default();
         let known = self.known.entry(peer).or_insert(Known { addresses: Vec::new(), seen_at: None, retry, dial: None });
         known.seen_at = Some(at);
         known.addresses = addresses;
@@ -299,7 +303,7 @@ impl Reconnect {
         if !self.known.contains_key(&peer) {
             self.make_room();
         }
-        let retry = Retry { failures: 0, at_ms: now_ms };
+        let retry = Retry::at(now_ms);
         let known = self.known.entry(peer).or_insert(Known { addresses: Vec::new(), seen_at: None, retry, dial: None });
         for address in addresses {
             let (address, _) = split_peer(&address);
@@ -309,8 +313,8 @@ impl Reconnect {
         }
     }
 
-    /// Leaves a peer alone until then.
-    pub(super) fn avoid(&mut self, peer: PeerId, until_ms: u64) {
+    /// Leaves a peer alone until then, for this reason, in words for a person.
+    pub(super) fn avoid(&mut self, peer: PeerId, until_ms: u64, reason: &str) {
         if self.avoided.len() >= AVOIDED_MAX
             && let Some(first) = self.avoided.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer)
         {
@@ -320,6 +324,9 @@ impl Reconnect {
         *until = (*until).max(until_ms);
         // Peers of other networks, or bad ones, are not worth remembering.
         self.known.remove(&peer);
+        for retry in retries(&mut self.configured, &mut self.known, &peer) {
+            retry.note(reason);
+        }
     }
 
     /// What to remember: every peer that was once connected, those connected now as of now.
@@ -394,7 +401,7 @@ impl Reconnect {
         Some(target)
     }
 
-    fn put_off(&mut self, target: Target, failure: Failure, now_ms: u64) {
+    fn put_off(&mut self, target: Target, failure: Failure, error: &str, now_ms: u64) {
         let retry = match target {
             Target::Configured(index) => self.configured.get_mut(index).map(|target| &mut target.retry),
             Target::Known(peer) => self.known.get_mut(&peer).map(|known| &mut known.retry),
@@ -402,6 +409,7 @@ impl Reconnect {
         let Some(retry) = retry else { return };
         if failure == Failure::Unreachable {
             retry.failures = retry.failures.saturating_add(1);
+            retry.note(error);
         }
         retry.at_ms = now_ms + delay(&mut self.rng, self.policy.delay_max_ms, retry.failures.max(1));
         if let Target::Known(peer) = target {
@@ -415,7 +423,7 @@ impl Reconnect {
     fn give_up_lost_dials(&mut self, now_ms: u64) {
         let lost = self.dials.iter().filter(|(_, (_, since))| since + DIAL_LOST_MS <= now_ms);
         for id in lost.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.failed(id, Failure::Unreachable, now_ms);
+            self.failed(id, Failure::Unreachable, "nothing was heard of the dial", now_ms);
         }
     }
 
@@ -431,9 +439,13 @@ impl Reconnect {
     }
 }
 
-/// Half of it certain, half of it chance. Never more than `max_ms`.
-fn delay(rng: &mut StdRng, max_ms: u64, failures: u32) -> u64 {
-    let doubled = FIRST_DELAY_MS.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let whole = doubled.min(max_ms);
-    whole / 2 + rng.random_range(0..=whole.div_ceil(2))
+/// When a peer is tried again, by every way in which it is known.
+fn retries<'a>(
+    configured: &'a mut [Configured],
+    known: &'a mut BTreeMap<PeerId, Known>,
+    peer: &'a PeerId,
+) -> impl Iterator<Item = &'a mut Retry> {
+    let configured = configured.iter_mut().filter(move |target| target.peer.as_ref() == Some(peer));
+    let known = known.get_mut(peer);
+    configured.map(|target| &mut target.retry).chain(known.map(|known| &mut known.retry))
 }

@@ -211,8 +211,10 @@ impl Task {
             Command::FindCarriers { shard } => self.find_carriers(shard),
             Command::Disconnect { peer, reason } => self.ban(peer, reason),
             Command::Peers { answer } => {
+                let mut peers = self.peers.infos(|peer| self.reconnect.is_configured(peer));
+                peers.extend(self.reconnect.absent(self.now_ms(), |peer| self.peers.is_up(peer)));
                 // Whoever asked may have given up.
-                let _ = answer.send(self.peers.infos(|peer| self.reconnect.is_configured(peer)));
+                let _ = answer.send(peers);
             }
             // The loop ends on it.
             Command::Shutdown => {}
@@ -361,12 +363,12 @@ impl Task {
         }
         self.banned.insert(id, until);
         self.swarm.behaviour_mut().blocked.block_peer(id);
-        self.part(id, until);
+        self.part(id, until, reason);
     }
 
     /// Parts from a peer, and does not dial it until then.
-    fn part(&mut self, peer: PeerId, until_ms: u64) {
-        self.reconnect.avoid(peer, until_ms);
+    fn part(&mut self, peer: PeerId, until_ms: u64, reason: &str) {
+        self.reconnect.avoid(peer, until_ms, reason);
         self.swarm.behaviour_mut().kad.remove_peer(&peer);
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.parting = true;
@@ -413,7 +415,7 @@ impl Task {
         };
         tracing::debug!(?peer, %error, "dial failed");
         self.metrics.dial(if failure == Failure::Underway { "underway" } else { "failed" });
-        self.reconnect.failed(id, failure, self.now_ms());
+        self.reconnect.failed(id, failure, &error.to_string(), self.now_ms());
     }
 
     fn make_the_rounds(&mut self) {
@@ -460,7 +462,7 @@ impl Task {
         for peer in silent.map(|(id, _)| *id).collect::<Vec<_>>() {
             tracing::debug!(%peer, "parting from a peer that does not say who it is");
             self.metrics.refused("silent");
-            self.part(peer, now + OTHER_NETWORK_MS);
+            self.part(peer, now + OTHER_NETWORK_MS, "it did not say who it is");
         }
     }
 

@@ -17,6 +17,11 @@ pub(super) fn topic(params: &NetworkParams, shard: Shard) -> IdentTopic {
     IdentTopic::new(text(&params.name, params.bits, shard))
 }
 
+/// The shard whose topic this is, in this network at its present number of bits.
+pub(super) fn shard_of(params: &NetworkParams, topic: &TopicHash) -> Option<Shard> {
+    parse(&params.name, topic.as_str()).filter(|(bits, _)| *bits == params.bits).map(|(_, shard)| shard)
+}
+
 /// The key under which a shard's carriers are announced.
 pub(super) fn provider_key(params: &NetworkParams, shard: Shard) -> kad::RecordKey {
     kad::RecordKey::new(&text(&params.name, params.bits, shard))
@@ -24,10 +29,8 @@ pub(super) fn provider_key(params: &NetworkParams, shard: Shard) -> kad::RecordK
 
 /// Whether a provider key names a shard of this network at its present number of bits: others have no business here.
 pub(super) fn is_provider_key(params: &NetworkParams, key: &kad::RecordKey) -> bool {
-    std::str::from_utf8(key.as_ref())
-        .ok()
-        .and_then(|text| parse(&params.name, text))
-        .is_some_and(|(bits, _)| bits == params.bits)
+    let topic = std::str::from_utf8(key.as_ref()).ok().map(TopicHash::from_raw);
+    topic.is_some_and(|topic| shard_of(params, &topic).is_some())
 }
 
 fn text(network: &NetworkName, bits: ShardBits, shard: Shard) -> String {
@@ -78,6 +81,7 @@ mod tests {
             for shard in params.bits.shards().step_by(977) {
                 let topic = topic(&params, shard);
                 assert_eq!(parse(&params.name, topic.hash().as_str()), Some((params.bits, shard)));
+                assert_eq!(shard_of(&params, &topic.hash()), Some(shard));
                 assert!(is_provider_key(&params, &provider_key(&params, shard)));
             }
         }
@@ -109,5 +113,6 @@ mod tests {
         // Well-formed, but of another number of bits: a topic, though not one to keep provider records for.
         assert!(filter(&name).can_subscribe(&TopicHash::from_raw("/griot/1/griot/3/7")));
         assert!(!is_provider_key(&params(2), &kad::RecordKey::new(&"/griot/1/griot/3/7")));
+        assert_eq!(shard_of(&params(2), &TopicHash::from_raw("/griot/1/griot/3/7")), None);
     }
 }

@@ -103,6 +103,8 @@ pub enum Event {
         peer: NodeId,
         /// The message.
         message: GossipId,
+        /// The shard on whose topic it came. Whether the record belongs there is the relay's to judge.
+        shard: Shard,
         /// The frame.
         frame: Bytes,
     },

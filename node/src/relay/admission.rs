@@ -1,6 +1,6 @@
 //! Admission: what is done with bytes from outside, cheapest check first.
 //!
-//! length and header → times → shard → seen → postage → rate → signature. What is wrong with a record decides what is
+//! length and header → times → topic and shard → seen → postage → rate → signature. What is wrong with a record decides what is
 //! thought of whoever handed it over: only what no honest implementation sends is held against a peer; wrong times,
 //! unknown kinds and overload never are.
 
@@ -23,6 +23,8 @@ use super::{
 pub(super) enum No {
     /// It breaks a rule of the protocol.
     Rule(Refusal),
+    /// It came by gossip on the topic of another shard than its mailbox's.
+    Topic,
     /// This node does not carry its shard.
     Shard,
     /// Too many in a short time; there will be room in so many milliseconds.
@@ -56,6 +58,7 @@ impl No {
     const fn reason(&self) -> &'static str {
         match self {
             Self::Rule(refusal) => refusal.reason(),
+            Self::Topic => "topic",
             Self::Shard => "shard",
             Self::Rate(_) => "rate",
             Self::Busy => "busy",
@@ -68,14 +71,20 @@ impl No {
 
     /// Whether an honest peer may have handed it over.
     fn is_blameless(&self) -> bool {
-        !matches!(self, Self::Rule(refusal) if refusal.class() == Class::Invalid)
+        match self {
+            Self::Rule(refusal) => refusal.class() != Class::Invalid,
+            // A topic names its number of bits, and we subscribe only to those of ours: where the shard lies is no
+            // matter of opinion, and an honest node has checked it before it passed the record on.
+            Self::Topic => false,
+            _ => true,
+        }
     }
 
     fn call_error(self) -> CallError {
         match self {
             Self::Rule(refusal) => CallError::Refused(refusal),
             Self::Rate(wait_ms) => CallError::Rate(wait_ms.div_ceil(1000).max(1)),
-            Self::Busy | Self::Shard => CallError::Busy,
+            Self::Busy | Self::Shard | Self::Topic => CallError::Busy,
             Self::Quota(text) => CallError::Quota(text),
             Self::Room => {
                 CallError::Quota("no room for mailboxes of other communities: raise the best-effort budget".to_owned())
@@ -98,6 +107,9 @@ impl Relay {
         let unverified = Unverified::parse(frame)?;
         unverified.check_times(turn.wall)?;
         let claimed = unverified.claimed();
+        if !self.is_on_its_topic(&origin, claimed) {
+            return Err(No::Topic);
+        }
         if !self.wants_shard(&origin, claimed) {
             return Err(No::Shard);
         }
@@ -122,6 +134,15 @@ impl Relay {
         self.pending.verify(ticket, key, origin, load);
         turn.emit(Output::Verify { ticket, record: unverified });
         Ok(())
+    }
+
+    /// Whether a gossiped record came on the topic of its own shard. On another it would travel among nodes that do not
+    /// want it, and past those that do.
+    fn is_on_its_topic(&self, origin: &Origin, claimed: &Record) -> bool {
+        match origin {
+            Origin::Gossip { shard, .. } => claimed.address().shard(self.config.params.bits) == *shard,
+            Origin::Submit { .. } | Origin::Import { .. } | Origin::Sync { .. } | Origin::Own => true,
+        }
     }
 
     /// Whether the record's shard is carried, or the record may come in all the same.
@@ -177,7 +198,7 @@ impl Relay {
                     self.turn_away(turn, origin, No::Busy);
                 }
             }
-            Origin::Gossip { peer, message } => {
+            Origin::Gossip { peer, message, .. } => {
                 turn.count(Tally::GossipDuplicate);
                 turn.emit(Output::Judge { peer, message, verdict: Verdict::Ignore });
             }
@@ -248,7 +269,7 @@ impl Relay {
             Origin::Submit { call, .. } | Origin::Import { call } => {
                 turn.emit(Output::Respond { call, result: Err(no.call_error()) });
             }
-            Origin::Gossip { peer, message } => {
+            Origin::Gossip { peer, message, .. } => {
                 let verdict = if no.is_blameless() { Verdict::Ignore } else { Verdict::Reject };
                 turn.emit(Output::Judge { peer, message, verdict });
             }

@@ -155,6 +155,12 @@ impl Relay {
         connected
     }
 
+    /// Whether a node that carries a shard is known and connected.
+    pub(super) fn has_connected_carrier(&self, shard: Shard) -> bool {
+        let carriers = self.dispatch.carriers.get(&shard);
+        carriers.is_some_and(|carriers| carriers.peers.iter().any(|peer| self.peers.contains(peer)))
+    }
+
     /// Moves the next look at these envelopes.
     fn put_off(&mut self, turn: &Turn<'_>, ids: &[RecordId], wait_ms: u64) {
         let next_ms = turn.mono_ms.saturating_add(wait_ms);

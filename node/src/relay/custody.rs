@@ -95,7 +95,7 @@ impl Relay {
         let receipt = is_mail && self.registry.contains(&record.address()) && self.has_room(turn, &record);
         if receipt || payer.is_some() || self.is_taken(turn, &record, &origins) {
             for origin in &origins {
-                if let Origin::Gossip { peer, message } = *origin {
+                if let Origin::Gossip { peer, message, .. } = *origin {
                     turn.emit(Output::Judge { peer, message, verdict: Verdict::Accept });
                 }
             }
@@ -164,7 +164,7 @@ impl Relay {
         };
         for origin in origins {
             match origin {
-                Origin::Gossip { peer, message } if is_ours => {
+                Origin::Gossip { peer, message, .. } if is_ours => {
                     turn.count(Tally::Refused("quota", origin.way().name()));
                     turn.emit(Output::Judge { peer, message, verdict: Verdict::Accept });
                 }

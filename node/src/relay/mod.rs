@@ -18,8 +18,8 @@
 //! ```
 //!
 //! Beside it: who may use how much ([`Limits`], `registry.rs`, `outbox.rs`, `rates.rs`), which shards are carried
-//! (`carriage.rs`), how neighbours are compared with ([`sync`], driven by `neighbours.rs`), what time it is (`clock.rs`), whether the disk takes anything (`disk.rs`), and what time brings
-//! (`upkeep.rs`).
+//! (`carriage.rs`), how neighbours are compared with ([`sync`], driven by `neighbours.rs`), what time it is (`clock.rs`), whether the disk takes anything (`disk.rs`), what time brings
+//! (`upkeep.rs`), and where an envelope stands for whoever asks (`standing.rs`).
 
 mod admission;
 mod away;
@@ -39,6 +39,7 @@ mod rates;
 mod receipts;
 mod reclaim;
 mod registry;
+mod standing;
 pub mod sync;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ use rand_chacha::ChaCha8Rng;
 pub use carriage::CarryPolicy;
 pub use config::Config;
 pub use limits::{Limits, Quota, Rate};
+pub use standing::{Standing, Waiting};
 pub use types::*;
 
 use crate::store::{Entry, Store};
@@ -151,7 +153,9 @@ impl Relay {
         match input {
             Input::Submit { call, member, frame } => self.admit(turn, Origin::Submit { call, member }, frame),
             Input::Import { call, frame } => self.admit(turn, Origin::Import { call }, frame),
-            Input::Gossiped { peer, message, frame } => self.admit(turn, Origin::Gossip { peer, message }, frame),
+            Input::Gossiped { peer, message, shard, frame } => {
+                self.admit(turn, Origin::Gossip { peer, message, shard }, frame);
+            }
             Input::Register { call, member, keys, grant } => self.register(turn, call, member, keys, grant),
             Input::Unregister { call, member, address } => self.unregister(turn, call, member, address),
             Input::AddMember { call, member, label, token_hash } => {

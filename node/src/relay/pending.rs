@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, limits::SIGNATURE_BYTES};
+use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, Shard, limits::SIGNATURE_BYTES};
 
 use crate::store::MemberId;
 
@@ -32,6 +32,8 @@ pub(super) enum Origin {
     Gossip {
         peer: NodeId,
         message: GossipId,
+        /// On whose topic it came.
+        shard: Shard,
     },
     /// Part of a batch, which is done when all its frames are durable or refused.
     Sync {

@@ -99,6 +99,8 @@ pub enum Input {
         peer: NodeId,
         /// The message to judge.
         message: GossipId,
+        /// The shard on whose topic it came.
+        shard: Shard,
         /// The record's frame.
         frame: Bytes,
     },

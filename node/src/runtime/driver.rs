@@ -245,6 +245,10 @@ impl Driver {
                 let _ = answer.send(self.info());
                 return;
             }
+            Call::Standing { address, id, answer } => {
+                let _ = answer.send(self.relay.standing(self.now(), &address, &id, &*self.store));
+                return;
+            }
             Call::Peers { answer } => {
                 // A full queue drops the question, and with it the asker's receiver: it hears an error and asks again.
                 let _ = self.network.try_send(Command::Peers { answer });
@@ -314,7 +318,7 @@ impl Driver {
                 self.metrics.set_peers(self.state.peers.len() as u64);
                 Input::PeerDown { peer }
             }
-            Event::Gossiped { peer, message, frame } => Input::Gossiped { peer, message, frame },
+            Event::Gossiped { peer, message, shard, frame } => Input::Gossiped { peer, message, shard, frame },
             Event::Unheard { id } => Input::Unheard { id },
             Event::Asked { peer, inbound, request } => Input::Asked { peer, inbound, request },
             Event::Answered { peer, exchange, response } => Input::Answered { peer, exchange, response },

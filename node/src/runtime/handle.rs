@@ -10,7 +10,7 @@ use griot_protocol::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    relay::{Answer, CallError},
+    relay::{Answer, CallError, Standing},
     runtime::hub::Hub,
     store::{Holding, MemberId, MemberRow, Position, Store, StoreError},
 };
@@ -68,6 +68,11 @@ pub(crate) enum Call {
     Peers {
         answer: oneshot::Sender<Vec<PeerInfo>>,
     },
+    Standing {
+        address: Address,
+        id: RecordId,
+        answer: oneshot::Sender<Standing>,
+    },
 }
 
 /// One page of a mailbox.
@@ -84,6 +89,9 @@ pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Envelopes in one page.
 pub const PAGE_ENTRIES_MAX: usize = 1000;
+
+/// Why an envelope waits whose body is not here.
+const NO_ROOM: &str = "this node has no room for it and keeps only its id; it asks for it again when there is room";
 
 /// What the API may ask of a running node.
 #[derive(Clone)]
@@ -186,7 +194,7 @@ impl Handle {
         self.ask(|answer| Call::Info { answer }).await
     }
 
-    /// Connected and remembered peers.
+    /// Connected, configured and remembered peers.
     ///
     /// # Errors
     /// The node is shutting down.
@@ -197,15 +205,10 @@ impl Handle {
     /// What is known about a record, with the receipts and acks that name it.
     ///
     /// # Errors
-    /// Reading the store failed.
-    pub fn record_status(&self, id: &RecordId) -> Result<Option<RecordStatus>, HandleError> {
+    /// Reading the store failed, or the node is shutting down.
+    pub async fn record_status(&self, id: &RecordId) -> Result<Option<RecordStatus>, HandleError> {
         let store = &self.inner.store;
         let Some(row) = store.row(id)? else { return Ok(None) };
-        let state = match row.holding {
-            _ if row.acked => RecordState::Acked,
-            Holding::Held | Holding::Killed => RecordState::Held,
-            Holding::Marked => RecordState::Evicted,
-        };
         let (mut receipts, mut acks) = (Vec::new(), Vec::new());
         for about in store.about(id)? {
             let (Some(row), Some(frame)) = (store.row(&about)?, store.frame(&about)?) else { continue };
@@ -216,7 +219,20 @@ impl Handle {
                 RecordKind::Envelope => {}
             }
         }
-        Ok(Some(RecordStatus { id: *id, state, receipts, acks, waiting: None }))
+        let standing = self.ask(|answer| Call::Standing { address: row.address, id: *id, answer }).await?;
+        let state = match row.holding {
+            _ if row.acked => RecordState::Acked,
+            _ if row.expires_at <= standing.now => RecordState::Expired,
+            Holding::Held | Holding::Killed => RecordState::Held,
+            Holding::Marked => RecordState::Evicted,
+        };
+        let waits = row.kind == RecordKind::Envelope && receipts.is_empty();
+        let waiting = match state {
+            RecordState::Held if waits => Some(standing.waiting.to_string()),
+            RecordState::Evicted if waits => Some(NO_ROOM.to_owned()),
+            _ => None,
+        };
+        Ok(Some(RecordStatus { id: *id, state, receipts, acks, waiting }))
     }
 
     /// A page of a mailbox after `after`. A cursor of another epoch reads from the start.

@@ -237,6 +237,8 @@ fn network_config(config: &Config) -> NetworkConfig {
         peers: config.peers.clone(),
         discovery: config.discovery,
         mdns: config.mdns,
+        allow: config.allow_peers.clone(),
+        block: config.block_peers.clone(),
         limits: ConnectionLimits { established_in: config.limits.peers, ..ConnectionLimits::default() },
         ..NetworkConfig::new(config.network.clone())
     }

@@ -1,7 +1,7 @@
 //! What entries do to the index.
 //!
-//! [`Changes`] collects what a group of entries does, reading through to the trees, and writes it in one
-//! batch. A row's derived keys (mailbox, hour, outbox) and sums follow from comparing what it was with what it became,
+//! [`Changes`] collects what a group of entries does, reading through to the tables, and writes it at
+//! once. A row's derived keys (mailbox, hour, outbox) and sums follow from comparing what it was with what it became,
 //! in one place, so that they cannot drift from it.
 
 use std::collections::BTreeMap;
@@ -289,7 +289,8 @@ impl<'a> Changes<'a> {
         if tables.floor != floor_before {
             index.meta.insert("floor", &tables.floor.0.to_be_bytes())?;
         }
-        index.write(writes)
+        index.write(writes);
+        Ok(())
     }
 }
 
@@ -383,5 +384,6 @@ pub(super) fn load_locals(index: &Index, tables: &mut Tables, furthest: &mut Loc
             stale.remove(Part::Named, key);
         }
     }
-    index.write(stale)
+    index.write(stale);
+    Ok(())
 }

@@ -179,7 +179,10 @@ impl DiskStore {
     fn move_strays(&self, number: u32) -> Result<usize, StoreError> {
         let (mut after, mut moved) = (None, 0);
         loop {
-            let rows: Vec<Stored> = self.index.all_rows(after).take(STRAYS_MAX).collect::<Result<_, _>>()?;
+            let rows: Vec<Stored> = {
+                let _tables = self.tables();
+                self.index.all_rows(after).take(STRAYS_MAX).collect::<Result<_, _>>()?
+            };
             let Some(last) = rows.last() else { return Ok(moved) };
             after = Some(last.row.id);
             let strays = rows.iter().filter(|stored| stored.location.segment == number);
@@ -196,14 +199,17 @@ impl DiskStore {
 
     /// Notes how far the index is, once that is durable. Returns whether it had moved.
     pub(super) fn advance_checkpoint(&self) -> Result<bool, StoreError> {
-        let reached = {
+        let mut alone = self.giver.alone()?;
+        let (reached, given) = {
             let tail = self.writer();
             if tail.stopped.is_some() {
                 // The index may be half way through an entry; the next start replays it.
                 return Ok(false);
             }
-            Checkpoint { segment: tail.segment, offset: tail.offset, next_batch: tail.next_batch }
+            let reached = Checkpoint { segment: tail.segment, offset: tail.offset, next_batch: tail.next_batch };
+            (reached, self.giver.take(&alone))
         };
+        self.giver.finish(&mut alone, &given)?;
         let mut last = self.checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *last == reached {
             return Ok(false);

@@ -8,7 +8,8 @@
 //!       quarantine/  bytes of the log that were found damaged
 //! ```
 //!
-//! A commit appends to the log and syncs it, then applies its entries to the index, then returns. Threads that commit
+//! A commit appends to the log and syncs it, then applies its entries to the index (in memory: sled is given them later, by
+//! a thread of its own, see [`super::overlay`]), then returns. Threads that commit
 //! at the same time share a sync: each leaves its batch in a queue; whoever gets hold of the writer first takes
 //! everything that waits.
 
@@ -18,6 +19,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    thread,
 };
 
 use bytes::Bytes;
@@ -27,6 +29,7 @@ use super::{
     Digest, Entry, Maintenance, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer, Row, Store,
     StoreError, SyncSet, Totals, Usage,
     apply::{Changes, sweep},
+    giving::{Giver, INDEX_WAITS},
     index::{Checkpoint, Index, broken},
     local::Fact,
     log::{Location, Log, Observer, Tail},
@@ -54,6 +57,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Memory for sled's cache.
     pub cache_bytes: u64,
+    /// Changes to the index (about four for a record) that wait in memory before sled is given them.
+    pub index_waits: usize,
     /// Learns of every sync.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -63,7 +68,14 @@ impl Options {
     #[must_use]
     pub fn new(bits: ShardBits) -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { bits, segment_bytes: 64 * MIB, reserve_bytes: 64 * MIB, cache_bytes: 16 * MIB, observer: None }
+        Self {
+            bits,
+            segment_bytes: 64 * MIB,
+            reserve_bytes: 64 * MIB,
+            cache_bytes: 16 * MIB,
+            index_waits: INDEX_WAITS,
+            observer: None,
+        }
     }
 }
 
@@ -84,11 +96,13 @@ pub struct OpenReport {
 
 /// A store on disk.
 pub struct DiskStore {
-    pub(super) index: Index,
+    pub(super) index: Arc<Index>,
+    pub(super) giver: Arc<Giver>,
+    giver_thread: Option<thread::JoinHandle<()>>,
     pub(super) log: Log,
     pub(super) segment_bytes: u64,
     pub(super) quarantine: PathBuf,
-    tables: RwLock<Tables>,
+    tables: Arc<RwLock<Tables>>,
     writer: Mutex<Tail>,
     queue: Mutex<VecDeque<Waiting>>,
     pub(super) checkpoint: Mutex<Checkpoint>,
@@ -130,21 +144,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl DiskStore {
-    pub(super) fn assemble(parts: Parts, options: &Options) -> Self {
+    pub(super) fn assemble(parts: Parts, options: &Options) -> Result<Self, StoreError> {
         let checkpoint = Checkpoint { segment: 0, offset: 0, next_batch: 0 };
-        Self {
-            index: parts.index,
+        let (index, tables) = (Arc::new(parts.index), Arc::new(RwLock::new(parts.tables)));
+        let (giver, thread) = Giver::start(Arc::clone(&index), Arc::clone(&tables), options.index_waits)?;
+        Ok(Self {
+            index,
+            giver,
+            giver_thread: Some(thread),
             log: parts.log,
             segment_bytes: options.segment_bytes,
             quarantine: parts.quarantine,
-            tables: RwLock::new(parts.tables),
+            tables,
             writer: Mutex::new(parts.tail),
             queue: Mutex::new(VecDeque::new()),
             checkpoint: Mutex::new(checkpoint),
             bits: options.bits,
             epoch: parts.epoch,
             _lock: parts.lock,
-        }
+        })
     }
 
     pub(super) fn tables(&self) -> RwLockReadGuard<'_, Tables> {
@@ -242,6 +260,7 @@ impl DiskStore {
 impl Store for DiskStore {
     fn commit(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
         check_batch(entries)?;
+        self.giver.keep_up()?;
         let answer = Answer::default();
         lock(&self.queue).push_back(Waiting { entries: entries.to_vec(), answer: Arc::clone(&answer) });
         self.lead(&answer)
@@ -251,6 +270,7 @@ impl Store for DiskStore {
         for entries in groups {
             check_batch(entries)?;
         }
+        self.giver.keep_up()?;
         let facts: Vec<Vec<Fact>> = groups.iter().map(|entries| entries.iter().map(Fact::of).collect()).collect();
         self.write(&mut self.writer(), &facts)
     }
@@ -269,6 +289,7 @@ impl Store for DiskStore {
     }
 
     fn expire(&self, now: Timestamp, max: usize) -> Result<usize, StoreError> {
+        self.giver.keep_up()?;
         let mut tail = self.writer();
         let floor = Hour(now.hour().0.saturating_sub(1));
         if floor > self.tables().floor {
@@ -410,6 +431,17 @@ impl Store for DiskStore {
 
     fn remembered_peers(&self) -> Result<Vec<RememberedPeer>, StoreError> {
         self.index.remembered_peers()
+    }
+}
+
+impl Drop for DiskStore {
+    /// What sled was not given is replayed from the log at the next start.
+    fn drop(&mut self) {
+        self.giver.end();
+        if let Some(thread) = self.giver_thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -12,7 +12,8 @@
 //! | `peers` | number | a remembered peer |
 //! | `meta` | name | schema, marker, epoch, floor, checkpoint |
 //!
-//! All tables but the last two are parts of one tree ([`super::table`]), which changes as a whole.
+//! All tables but the last two are parts of one tree ([`super::table`]), which changes as a whole. What is new in them
+//! waits in memory until sled is given it ([`super::overlay`]).
 //!
 //! A shard is a range of `by_hour` for any number of shard bits. No value comes near 4 KiB, from where sled would put
 //! it into a file of its own that it never syncs.
@@ -37,6 +38,7 @@ use super::{
     ABOUT_MAX, Position, RememberedPeer, Row, StoreError, SyncSet,
     local::{Packed, pack, unpack},
     log::{Location, io_error},
+    overlay::Overlay,
     table::{Part, Table, Writes},
     tables::{Tables, sync_set},
 };
@@ -84,6 +86,8 @@ pub(super) struct Index {
     pub outbox: Table,
     peers: Tree,
     pub meta: Tree,
+    /// What of the tables above sled was not given yet.
+    pub overlay: Overlay,
     /// What the tables above are parts of.
     records: Tree,
     db_file: PathBuf,
@@ -153,7 +157,8 @@ impl Index {
         let db = open_when_free(&config)?;
         let tree = |name: &str| db.open_tree(name);
         let records = tree("records")?;
-        let table = |part| Table::new(records.clone(), part);
+        let overlay = Overlay::default();
+        let table = |part| Table::new(records.clone(), overlay.clone(), part);
         Ok(Self {
             rows: table(Part::Rows),
             mailbox: table(Part::Mailbox),
@@ -165,7 +170,8 @@ impl Index {
             outbox: table(Part::Outbox),
             peers: tree("peers")?,
             meta: tree("meta")?,
-            records: records.clone(),
+            overlay,
+            records,
             db_file: dir.join("db"),
             db,
         })
@@ -202,7 +208,7 @@ impl Index {
         Ok(Some(Checkpoint { segment, offset, next_batch }))
     }
 
-    /// Makes the index durable up to a place in the log that it has already reached, and only then notes that place.
+    /// Makes the index durable up to a place in the log that sled was given, and only then notes that place.
     pub(super) fn advance(&self, checkpoint: Checkpoint) -> Result<(), StoreError> {
         self.flush()?;
         let Checkpoint { segment, offset, next_batch } = checkpoint;
@@ -217,9 +223,14 @@ impl Index {
         synced.map_err(io_error("syncing", &self.db_file))
     }
 
-    /// Makes changes to the tables, together.
-    pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
-        Ok(writes.make(&self.records)?)
+    /// Makes changes to the tables, together. They are seen at once; sled is given them later.
+    pub(super) fn write(&self, writes: Writes) {
+        writes.make(&self.overlay);
+    }
+
+    /// Gives sled a batch that was taken from the overlay.
+    pub(super) fn give(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        Ok(self.records.apply_batch(batch)?)
     }
 
     pub(super) fn stored(&self, id: &RecordId) -> Result<Option<Stored>, StoreError> {

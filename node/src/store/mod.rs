@@ -14,6 +14,7 @@ mod compaction;
 mod disk;
 #[cfg(test)]
 mod faults;
+mod giving;
 mod index;
 mod io;
 mod local;
@@ -21,6 +22,7 @@ mod log;
 mod memory;
 mod model;
 mod opening;
+mod overlay;
 mod recovery;
 mod table;
 mod tables;

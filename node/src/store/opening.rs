@@ -14,6 +14,7 @@ use super::{
     Position, StoreError,
     apply::{Changes, sweep},
     disk::{DiskStore, OpenReport, Options, Parts},
+    giving::INDEX_WAITS,
     index::{Checkpoint, Index},
     io::{Disk, RealDisk},
     local::Fact,
@@ -90,7 +91,7 @@ impl DiskStore {
         }
         let (opened, tail) = opened.map_err(StoreError::Schema)?;
         let Opened { index, tables, epoch, .. } = opened;
-        let store = Self::assemble(Parts { index, log, tables, tail, epoch, lock, quarantine }, options);
+        let store = Self::assemble(Parts { index, log, tables, tail, epoch, lock, quarantine }, options)?;
         store.advance_checkpoint()?;
         Ok((store, report))
     }
@@ -201,7 +202,15 @@ fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, T
                 None => unknown += 1,
             }
         }
-        changes.write()
+        changes.write()?;
+        if index.overlay.len() >= INDEX_WAITS {
+            // Nobody else reads yet.
+            for batch in index.overlay.take().batches() {
+                index.give(batch)?;
+            }
+            index.overlay.given();
+        }
+        Ok(())
     })?;
     while sweep(index, tables, log, SWEEP_ROWS)? == SWEEP_ROWS {}
     let report = OpenReport {

@@ -58,6 +58,18 @@ impl Daemon {
         self.node.shutdown().await;
     }
 
+    /// Its first full address for other nodes, once it has one.
+    pub async fn listens_on(&self) -> String {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            if let Some(address) = self.node.handle().info().await.unwrap().listen.first() {
+                return address.clone();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it listens nowhere");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn socket(&self) -> UnixStream {
         UnixStream::connect(self.server.socket()).await.unwrap()
     }
@@ -179,9 +191,20 @@ impl Mailbox {
 
     /// A fresh envelope: `n` makes it different from the others.
     pub fn envelope(&self, n: u8) -> Record {
-        let mut payload = vec![n; 257];
+        self.envelope_of(n, 256)
+    }
+
+    /// The same with a payload that fills a bucket of so many bytes.
+    pub fn envelope_of(&self, n: u8, bucket_bytes: usize) -> Record {
+        self.envelope_for(n, bucket_bytes, 86_400)
+    }
+
+    /// The same, living for so many seconds from now on.
+    pub fn envelope_for(&self, n: u8, bucket_bytes: usize, seconds: u64) -> Record {
+        let mut payload = vec![n; 1 + bucket_bytes];
         payload[0] = 1;
         let created_at = now().floor_minute();
-        envelope::seal(&self.params, &self.deliver, self.keys, created_at, created_at.plus(86_400), payload).unwrap()
+        let expires_at = now().plus(seconds);
+        envelope::seal(&self.params, &self.deliver, self.keys, created_at, expires_at, payload).unwrap()
     }
 }

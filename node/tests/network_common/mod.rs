@@ -124,7 +124,13 @@ impl Net {
         self.commands.send(command).await.unwrap();
     }
 
+    /// Connected peers.
     pub async fn peers(&self) -> Vec<PeerInfo> {
+        self.all_peers().await.into_iter().filter(|peer| peer.connected).collect()
+    }
+
+    /// Connected, configured and remembered peers.
+    pub async fn all_peers(&self) -> Vec<PeerInfo> {
         let (answer, peers) = oneshot::channel();
         self.send(Command::Peers { answer }).await;
         peers.await.unwrap()
@@ -161,7 +167,7 @@ impl Net {
 
     pub async fn gossiped(&mut self, wanted: &'static [u8]) -> (NodeId, GossipId) {
         self.wait("gossip", |event| match event {
-            Event::Gossiped { peer, message, frame } if frame == wanted => Some((*peer, *message)),
+            Event::Gossiped { peer, message, frame, .. } if frame == wanted => Some((*peer, *message)),
             _ => None,
         })
         .await

@@ -4,6 +4,7 @@
 //! `griot` command line. Both kill what they started when they are dropped.
 
 pub mod binaries;
+pub mod namespace;
 pub mod node;
 pub mod person;
 
@@ -42,6 +43,19 @@ impl LiveError {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
+}
+
+/// A test lacks something that it needs. It says so and ends; where nothing may be left out
+/// (`GRIOT_TEST_REQUIRE_ALL=1`), that is a failure.
+///
+/// # Errors
+/// [`LiveError::Missing`] where nothing may be left out.
+pub fn skip(reason: &str) -> Result<(), LiveError> {
+    if std::env::var("GRIOT_TEST_REQUIRE_ALL").is_ok_and(|value| value == "1") {
+        return Err(LiveError::Missing(format!("required, and not here: {reason}")));
+    }
+    println!("SKIPPED: {reason}");
+    Ok(())
 }
 
 /// Looks at `probe` until it gives something, for at most [`PATIENCE`].

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{LiveError, binaries, wait_for};
 
-/// How a node is started: on loopback only.
+/// How a node is started: on loopback only, unless it is told otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
     /// Full multiaddrs to dial.
@@ -19,8 +19,15 @@ pub struct NodeOptions {
     pub network: Option<String>,
     /// Where to serve the API over TCP; a free port on loopback where there is none.
     pub api: Option<String>,
-    /// Whether it may dial nodes that it was not told of. The local network is never searched.
+    /// Whether it may dial nodes that it was not told of.
     pub discovery: bool,
+    /// Whether it searches the local network, which needs `discovery`. Only in a network namespace of the test's own:
+    /// elsewhere it would meet strangers.
+    pub mdns: bool,
+    /// The network namespace to run in; the test's own where there is none.
+    pub namespace: Option<String>,
+    /// Where to listen first; a free port on loopback where nothing is said.
+    pub listen: Option<String>,
     /// More command line arguments.
     pub args: Vec<String>,
 }
@@ -41,7 +48,8 @@ impl NodeProcess {
     /// It could not be started, or did not answer in time; its log's end is in the message.
     pub fn start(options: NodeOptions) -> Result<Self, LiveError> {
         let dir = TempDir::with_prefix("griot-node-").map_err(LiveError::io("making a data directory"))?;
-        let mut node = Self { dir, options, child: None, listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()] };
+        let listen = options.listen.clone().unwrap_or_else(|| "/ip4/127.0.0.1/tcp/0".to_owned());
+        let mut node = Self { dir, options, child: None, listen: vec![listen] };
         node.launch()?;
         // From now on it comes back at the same addresses, as a real server does.
         let bare = |address: &String| address.split("/p2p/").next().unwrap_or_default().to_owned();
@@ -59,9 +67,14 @@ impl NodeProcess {
             .append(true)
             .open(self.log_path())
             .map_err(LiveError::io("opening the node's log"))?;
-        let mut command = Command::new(binaries::find("griotd")?);
+        let griotd = binaries::find("griotd")?;
+        let mut command = match &self.options.namespace {
+            Some(name) => super::namespace::command(name, &griotd),
+            None => Command::new(griotd),
+        };
         let api = self.options.api.as_deref().unwrap_or("127.0.0.1:0");
-        command.arg("--data-dir").arg(self.data_dir()).args(["--api", api]).env("GRIOT_NO_MDNS", "true");
+        command.arg("--data-dir").arg(self.data_dir()).args(["--api", api]);
+        command.env("GRIOT_NO_MDNS", if self.options.mdns { "false" } else { "true" });
         if !self.options.discovery {
             command.arg("--no-discovery");
         }
@@ -157,7 +170,7 @@ impl NodeProcess {
         serde_json::from_str(&output).map_err(|error| LiveError::Failed(format!("status: {error}: {output}")))
     }
 
-    /// `griotd peers --json`.
+    /// `griotd peers --json`: connected, configured and remembered ones.
     ///
     /// # Errors
     /// It does not answer.

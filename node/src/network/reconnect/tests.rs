@@ -1,6 +1,6 @@
 //! Stories of reconnecting, in virtual time.
 
-use super::*;
+use super::{retry::FIRST_DELAY_MS, *};
 
 const CAP_MS: u64 = 15_000;
 
@@ -41,7 +41,7 @@ fn a_dead_configured_peer_is_dialled_for_ever_and_never_later_than_the_cap() {
         let dial = only(state.poll(now));
         assert_eq!((dial.peer, &dial.addresses), (Some(peer(1)), &vec![at(1)]));
         assert!(state.poll(now).is_empty(), "one dial at a time");
-        state.failed(dial.id, Failure::Unreachable, now);
+        state.failed(dial.id, Failure::Unreachable, "no answer", now);
         let next = state.next_ms().unwrap();
         assert!(state.poll(next - 1).is_empty());
         waits.push(next - now);
@@ -60,7 +60,7 @@ fn success_resets_the_delay_but_a_flapping_connection_does_not() {
     let mut now = 0;
     for _ in 0..8 {
         let dial = only(state.poll(now));
-        state.failed(dial.id, Failure::Unreachable, now);
+        state.failed(dial.id, Failure::Unreachable, "no answer", now);
         now = state.next_ms().unwrap();
     }
     let dial = only(state.poll(now));
@@ -116,7 +116,7 @@ fn oneself_is_never_dialled_twice() {
     assert!(state.poll(0).is_empty());
     let mut state = reconnect(&[at(5)], &[]);
     let dial = only(state.poll(0));
-    state.failed(dial.id, Failure::Myself, 0);
+    state.failed(dial.id, Failure::Myself, "no answer", 0);
     assert_eq!(state.next_ms(), None);
     assert!(state.poll(3_600_000).is_empty());
     state.discovered(peer(0), vec![at(0)], 0);
@@ -130,7 +130,7 @@ fn remembered_peers_stand_in_for_a_dead_bootstrap() {
     let peers: Vec<_> = dials.iter().map(|dial| dial.peer).collect();
     assert_eq!(peers[0], Some(peer(1)));
     assert!(peers.contains(&Some(peer(2))) && peers.contains(&Some(peer(3))));
-    state.failed(dials[0].id, Failure::Unreachable, 1_000);
+    state.failed(dials[0].id, Failure::Unreachable, "no answer", 1_000);
     for dial in &dials[1..] {
         state.dialled(dial.id, dial.peer.unwrap());
         state.connected(dial.peer.unwrap(), 1_000);
@@ -149,7 +149,7 @@ fn known_peers_are_dialled_only_up_to_what_is_wanted() {
         state.dialled(dial.id, dial.peer.unwrap());
         state.connected(dial.peer.unwrap(), 0);
     }
-    state.failed(dials[3].id, Failure::Unreachable, 0);
+    state.failed(dials[3].id, Failure::Unreachable, "no answer", 0);
     let dial = only(state.poll(0));
     assert!(dials.iter().all(|tried| tried.peer != dial.peer), "an untried one comes before one that failed");
     state.dialled(dial.id, dial.peer.unwrap());
@@ -171,8 +171,8 @@ fn without_discovery_only_configured_peers_are_dialled() {
 #[test]
 fn avoided_peers_are_left_alone_for_a_while() {
     let mut state = reconnect(&[full(1)], &[seen(2, 1)]);
-    state.avoid(peer(1), 60_000);
-    state.avoid(peer(2), 60_000);
+    state.avoid(peer(1), 60_000, "test");
+    state.avoid(peer(2), 60_000, "test");
     state.discovered(peer(2), vec![at(2)], 0);
     assert!(state.poll(59_999).is_empty());
     assert_eq!(state.next_ms(), Some(60_000));
@@ -188,7 +188,7 @@ fn discovered_peers_that_never_answer_are_forgotten() {
     for _ in 0..DISCOVERED_FAILURES_MAX {
         let dial = only(state.poll(now));
         assert_eq!(dial.addresses, [at(1)]);
-        state.failed(dial.id, Failure::Unreachable, now);
+        state.failed(dial.id, Failure::Unreachable, "no answer", now);
         now = state.next_ms().unwrap_or(now);
     }
     assert_eq!(state.next_ms(), None);
@@ -214,7 +214,7 @@ fn everything_is_bounded() {
         bytes[..4].copy_from_slice(&n.to_le_bytes());
         let peer = crate::identity::Identity::from_bytes(&bytes).unwrap().peer_id();
         state.discovered(peer, (0..20).map(at).collect(), 0);
-        state.avoid(PeerId::random(), u64::from(n) + 1);
+        state.avoid(PeerId::random(), u64::from(n) + 1, "test");
     }
     assert_eq!(state.known.len(), KNOWN_MAX);
     assert!(state.known.values().all(|known| known.addresses.len() <= PEER_ADDRESSES_MAX));
@@ -229,6 +229,70 @@ fn a_dial_of_which_nothing_is_heard_is_given_up() {
     state.poll(DIAL_LOST_MS);
     let second = only(state.poll(state.next_ms().unwrap()));
     assert_ne!(first.id, second.id);
-    state.failed(first.id, Failure::Unreachable, DIAL_LOST_MS);
+    state.failed(first.id, Failure::Unreachable, "no answer", DIAL_LOST_MS);
     assert_eq!(state.configured[0].dial, Some(second.id), "a late answer to a lost dial changes nothing");
+}
+
+#[test]
+fn those_that_should_be_here_and_are_not_are_listed_with_what_is_known() {
+    use griot_protocol::api::PeerState;
+
+    let by_address: Multiaddr = at(9);
+    let mut state = reconnect(&[full(1), full(2), by_address, full(0)], &[seen(3, 30), seen(4, 40), seen(1, 5)]);
+    let list = |state: &Reconnect, now| {
+        let peers = state.absent(now, |peer| state.connected.contains_key(peer) && *peer != self::peer(5));
+        let short = |info: griot_protocol::api::PeerInfo| {
+            assert!(!info.connected && !info.addresses.is_empty());
+            (info.peer_id.parse::<PeerId>().ok(), info.configured, info.state, info.next_try_seconds)
+        };
+        peers.into_iter().map(short).collect::<Vec<_>>()
+    };
+    let waits = |seconds| (PeerState::Waiting, Some(seconds));
+    let line = |n: u8, configured, (state, next): (PeerState, Option<u64>)| (Some(peer(n)), configured, state, next);
+    let nobody = (None, true, PeerState::Waiting, Some(0));
+    // Oneself is no peer; whoever is configured is not listed as remembered too; the last seen comes first.
+    let all = [line(1, true, waits(0)), line(2, true, waits(0)), nobody];
+    assert_eq!(list(&state, 0), [&all[..], &[line(4, false, waits(0)), line(3, false, waits(0))]].concat());
+    assert_eq!(state.absent(0, |_| false)[0].last_seen, Some(Timestamp(5)));
+
+    let dials = state.poll(0);
+    assert!(list(&state, 0).iter().all(|line| line.2 == PeerState::Dialling && line.3.is_none()));
+    let dial = |n: u8| dials.iter().find(|dial| dial.peer == Some(peer(n))).unwrap().id;
+    state.failed(dial(1), Failure::Unreachable, "refused\u{1b}[2J", 0);
+    let info = &state.absent(0, |_| false)[0];
+    assert_eq!((info.state, info.next_try_seconds, info.failures), (PeerState::Waiting, Some(1), 1));
+    assert_eq!(info.last_error.as_deref(), Some("refused[2J"), "nothing that could steer a terminal");
+
+    // Connected, it is not missing; gone again, it is, and what went wrong before is forgotten.
+    state.connected(peer(1), 0);
+    assert!(list(&state, 0).iter().all(|line| line.0 != Some(peer(1))));
+    state.disconnected(&peer(1), 60_000);
+    let info = &state.absent(60_000, |_| false)[0];
+    assert_eq!((info.state, info.failures, &info.last_error), (PeerState::Waiting, 0, &None));
+    // A connection that the other side closes at once is a failure too.
+    state.connected(peer(1), 60_000);
+    state.disconnected(&peer(1), 60_100);
+    let info = &state.absent(60_100, |_| false)[0];
+    assert_eq!((info.failures, info.last_error.as_deref()), (1, Some(BROKEN_AT_ONCE)));
+
+    // Left alone, with the reason. A remembered one that is avoided is remembered no more.
+    state.connected(peer(2), 60_000);
+    state.avoid(peer(2), 90_500, "it is of another network");
+    state.disconnected(&peer(2), 60_000);
+    state.avoid(peer(3), 90_500, "it is of another network");
+    let info = &state.absent(60_000, |_| false)[1];
+    assert_eq!((info.state, info.next_try_seconds), (PeerState::Avoided, Some(31)));
+    assert_eq!(info.last_error.as_deref(), Some("it is of another network"));
+    assert!(list(&state, 60_000).iter().all(|line| line.0 != Some(peer(3))));
+
+    // With as many as are wanted, remembered ones are left in peace.
+    state.failed(dial(4), Failure::Unreachable, "refused", 60_000);
+    for n in 10..14 {
+        state.connected(peer(n), 60_000);
+    }
+    assert_eq!(list(&state, 60_000).last(), Some(&(Some(peer(4)), false, PeerState::Idle, None)));
+    // A connection whose other end has not said who it is counts as being dialled.
+    let mut state = reconnect(&[full(5)], &[]);
+    state.connected(peer(5), 0);
+    assert_eq!(list(&state, 0), [line(5, true, (PeerState::Dialling, None))]);
 }

@@ -20,7 +20,7 @@ use super::{
         Event,
         address::{is_usable, split_peer},
         behaviour::{BehaviourEvent, difference},
-        topics::is_provider_key,
+        topics::{self, is_provider_key},
     },
     OTHER_NETWORK_MS, Task,
     peers::readable,
@@ -89,7 +89,7 @@ impl Task {
         let Some(node) = node_id(&peer) else {
             tracing::info!(%peer, "parting from a peer whose key is not Ed25519");
             self.metrics.refused("key");
-            self.part(peer, now + OTHER_NETWORK_MS);
+            self.part(peer, now + OTHER_NETWORK_MS, "its key is not Ed25519");
             return;
         };
         let (address, dialled) = match endpoint {
@@ -192,7 +192,7 @@ impl Task {
         }
         self.metrics.refused("network");
         let until = self.now_ms() + OTHER_NETWORK_MS;
-        self.part(peer, until);
+        self.part(peer, until, &format!("it is of another network ({network})"));
     }
 
     /// The peer is of this network: it counts from now on, and what it sent meanwhile is told.
@@ -271,6 +271,16 @@ impl Task {
             return;
         };
         let (node, up) = (peer.node, peer.up);
+        // gossipsub tells only what came on topics that this node subscribed to, which are of its own bits.
+        let Some(shard) = topics::shard_of(&self.config.params, &message.topic) else {
+            self.metrics.gossip("other_topic");
+            self.swarm.behaviour_mut().gossip.report_message_validation_result(
+                &message_id,
+                &propagation_source,
+                MessageAcceptance::Ignore,
+            );
+            return;
+        };
         self.metrics.gossip("received");
         let (message_id, given_up) = self.unjudged.insert(message_id, propagation_source);
         if let Some((message, source)) = given_up {
@@ -281,7 +291,7 @@ impl Task {
                 MessageAcceptance::Ignore,
             );
         }
-        let event = Event::Gossiped { peer: node, message: message_id, frame: Bytes::from(message.data) };
+        let event = Event::Gossiped { peer: node, message: message_id, shard, frame: Bytes::from(message.data) };
         if up {
             self.tell(event);
         } else if let Err(event) = self.peers.hold(&propagation_source, event) {

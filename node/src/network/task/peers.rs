@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use griot_protocol::{NodeId, api::PeerInfo};
+use griot_protocol::{
+    NodeId,
+    api::{PeerInfo, PeerState},
+};
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 
 use super::super::Event;
@@ -114,6 +117,7 @@ impl Peers {
         std::mem::take(&mut peer.held)
     }
 
+    /// Those connected and of this network.
     pub(super) fn infos(&self, is_configured: impl Fn(&PeerId) -> bool) -> Vec<PeerInfo> {
         let ups = self.peers.iter().filter(|(_, peer)| peer.up && !peer.parting);
         ups.map(|(id, peer)| PeerInfo {
@@ -124,6 +128,11 @@ impl Peers {
             rtt_ms: peer.rtt_ms,
             last_sync: None,
             configured: is_configured(id),
+            state: PeerState::Connected,
+            next_try_seconds: None,
+            failures: 0,
+            last_error: None,
+            last_seen: None,
         })
         .collect()
     }
@@ -137,12 +146,14 @@ pub(super) fn readable(agent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use griot_protocol::Shard;
 
     use super::*;
     use crate::relay::GossipId;
 
     fn gossip(bytes: usize) -> Event {
-        Event::Gossiped { peer: NodeId([1; 32]), message: GossipId(0), frame: Bytes::from(vec![0; bytes]) }
+        let frame = Bytes::from(vec![0; bytes]);
+        Event::Gossiped { peer: NodeId([1; 32]), message: GossipId(0), shard: Shard(0), frame }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What gets in, who is answered when, and what is held against whom.
 
-use griot_protocol::{Refusal, Timestamp};
+use griot_protocol::{NodeId, Refusal, Shard, Timestamp};
 
 use super::harness::*;
 use crate::relay::{CallError, Config, Input, Limits, Output, Rate, Tally, Verdict};
@@ -52,7 +52,12 @@ fn a_bad_copy_that_is_still_being_checked_does_not_block_the_good_one() {
     let submit = |frame| Input::Submit { call, member: ANA, frame };
     let first = node.relay.handle(
         now,
-        Input::Gossiped { peer: node.id(), message: crate::relay::GossipId(9), frame: forged(&letter) },
+        Input::Gossiped {
+            peer: node.id(),
+            message: crate::relay::GossipId(9),
+            shard: Shard(0),
+            frame: forged(&letter),
+        },
         &node.store,
     );
     let second = node.relay.handle(now, submit(letter.frame().clone()), &node.store);
@@ -65,8 +70,9 @@ fn the_same_frame_is_checked_once() {
     let node = &mut Node::new(1);
     let letter = Mailbox::direct(1).envelope(1);
     let gossip = |n| Input::Gossiped {
-        peer: griot_protocol::NodeId([n; 32]),
+        peer: NodeId([n; 32]),
         message: crate::relay::GossipId(u64::from(n)),
+        shard: Shard(0),
         frame: letter.frame().clone(),
     };
     let outputs = node.relay.handle(node.now, gossip(1), &node.store);
@@ -130,7 +136,7 @@ fn postage_must_be_paid() {
 
 #[test]
 fn gossip_for_shards_not_carried_is_ignored_but_members_may_write_anywhere() {
-    let mut node = Node::with(Config::new(params(2), griot_protocol::NodeId([0; 32])), 1);
+    let mut node = Node::with(Config::new(params(2), NodeId([0; 32])), 1);
     let letter = Mailbox::direct(1).ground_into(3, 2).envelope(1);
     assert_eq!(node.gossip(letter.frame()), Some(Verdict::Ignore));
     assert_eq!(node.counted(Tally::Refused("shard", "gossip")), 1);
@@ -138,11 +144,36 @@ fn gossip_for_shards_not_carried_is_ignored_but_members_may_write_anywhere() {
 }
 
 #[test]
+fn gossip_on_another_shards_topic_is_rejected_and_the_good_copy_still_comes() {
+    let carry = crate::relay::CarryPolicy::All;
+    let mut node = Node::with(Config { carry, ..Config::new(params(2), NodeId([0; 32])) }, 1);
+    let (hostile, honest) = (NodeId([8; 32]), NodeId([9; 32]));
+    let mailbox = Mailbox::direct(1).ground_into(3, 2);
+    let letter = mailbox.envelope(1);
+    for shard in 0..3 {
+        assert_eq!(node.gossip_on(Shard(shard), hostile, letter.frame()), Some(Verdict::Reject));
+    }
+    assert_eq!(node.counted(Tally::Refused("topic", "gossip")), 3);
+    assert_eq!((node.verified, node.holds(&letter)), (0, false), "no signature was checked for it");
+    assert_eq!(node.gossip_on(Shard(3), honest, letter.frame()), Some(Verdict::Accept));
+    assert!(node.holds(&letter));
+    // Also where it is known already: whoever sends it about on that topic is wrong.
+    assert_eq!(node.gossip_on(Shard(1), hostile, letter.frame()), Some(Verdict::Reject));
+    // Acks belong where their mailbox is, as envelopes do.
+    let ack = mailbox.ack(&[&letter], true);
+    assert_eq!(node.gossip_on(Shard(2), hostile, ack.frame()), Some(Verdict::Reject));
+    assert_eq!(node.gossip_on(Shard(3), honest, ack.frame()), Some(Verdict::Accept));
+    // Length, header and times come first: what is nobody's fault stays nobody's fault.
+    let late = mailbox.envelope_at(2, POSTAGE, DAWN.minus(7200), DAWN.minus(1));
+    assert_eq!(node.gossip_on(Shard(1), honest, late.frame()), Some(Verdict::Ignore));
+}
+
+#[test]
 fn a_peer_that_floods_is_ignored_and_others_are_not() {
     let limits = Limits { peer_rate: Rate { per_second: 1, burst: 2 }, ..Limits::default() };
     let mut node = Node::with(Config { limits, ..Config::new(params(0), Node::new(1).id()) }, 1);
     let mailbox = Mailbox::direct(1);
-    let (flooder, other) = (griot_protocol::NodeId([8; 32]), griot_protocol::NodeId([9; 32]));
+    let (flooder, other) = (NodeId([8; 32]), NodeId([9; 32]));
     let verdicts: Vec<_> = (0..3).map(|n| node.gossip_from(flooder, mailbox.envelope(n).frame()).unwrap()).collect();
     assert_eq!(verdicts, [Verdict::Accept, Verdict::Accept, Verdict::Ignore]);
     assert_eq!(node.gossip_from(other, mailbox.envelope(2).frame()), Some(Verdict::Accept));

@@ -129,7 +129,11 @@ impl Chaos {
         let input = match step.kind {
             0..=2 => Input::Submit { call, member, frame },
             3 => Input::Import { call, frame },
-            4 | 5 => Input::Gossiped { peer, message: GossipId(u64::from(a)), frame },
+            4 | 5 => {
+                // Mostly on the topic it belongs to.
+                let shard = Shard(u32::from(b.is_multiple_of(7)));
+                Input::Gossiped { peer, message: GossipId(u64::from(a)), shard, frame }
+            }
             6 => Input::Register { call, member, keys, grant },
             7 => Input::Unregister { call, member, address },
             8 => Input::AddMember { call, member, label: "x".to_owned(), token_hash: [0; 32] },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use griot_protocol::{
     AckItem, CollectSecret, DeliverSecret, Grant, MailboxKeys, MailboxKind, NetworkName, NetworkParams, NodeId,
-    NodeSecret, Record, RecordId, Timestamp, Unverified, ack, custody, envelope,
+    NodeSecret, Record, RecordId, Shard, Timestamp, Unverified, ack, custody, envelope,
 };
 
 use crate::{
@@ -53,7 +53,7 @@ impl Mailbox {
 
     /// The same mailbox in another shard.
     pub fn ground_into(mut self, shard: u32, bits: u8) -> Self {
-        self.keys = self.keys.grind_into(griot_protocol::Shard(shard), bits.try_into().unwrap()).unwrap();
+        self.keys = self.keys.grind_into(Shard(shard), bits.try_into().unwrap()).unwrap();
         self
     }
 
@@ -270,10 +270,22 @@ impl Node {
     }
 
     pub fn gossip_from(&mut self, peer: NodeId, frame: &Bytes) -> Option<Verdict> {
+        let shard = self.shard_of(frame);
+        self.gossip_on(shard, peer, frame)
+    }
+
+    /// Gossips a frame on the topic of a shard.
+    pub fn gossip_on(&mut self, shard: Shard, peer: NodeId, frame: &Bytes) -> Option<Verdict> {
         self.next_message += 1;
         let message = GossipId(self.next_message);
-        self.feed(Input::Gossiped { peer, message, frame: frame.clone() });
+        self.feed(Input::Gossiped { peer, message, shard, frame: frame.clone() });
         self.verdict(message)
+    }
+
+    /// Where a frame belongs, as this node sees it; anywhere, where it cannot be read.
+    pub fn shard_of(&self, frame: &Bytes) -> Shard {
+        let bits = self.relay.config.params.bits;
+        Unverified::parse(frame.clone()).map_or(Shard(0), |record| record.claimed().address().shard(bits))
     }
 
     /// Gossips a frame as some neighbour would.
@@ -375,7 +387,7 @@ pub struct World {
     next_inbound: u64,
     next_message: u64,
     /// Who carries a shard, as kad would say.
-    pub carriers: BTreeMap<griot_protocol::Shard, Vec<NodeId>>,
+    pub carriers: BTreeMap<Shard, Vec<NodeId>>,
 }
 
 impl World {
@@ -435,7 +447,7 @@ impl World {
 
     fn deliver(&mut self, from: NodeId, output: Output) {
         match output {
-            Output::Publish { id, frame, .. } => self.spread(from, id, &frame),
+            Output::Publish { shard, id, frame } => self.spread(from, shard, id, &frame),
             Output::Ask { peer, exchange, request } => {
                 if !self.are_linked(from, peer) {
                     self.node(from).feed(Input::Answered { peer, exchange, response: None });
@@ -459,7 +471,7 @@ impl World {
     }
 
     /// Gossip: everyone who accepts passes it on.
-    fn spread(&mut self, from: NodeId, id: RecordId, frame: &Bytes) {
+    fn spread(&mut self, from: NodeId, shard: Shard, id: RecordId, frame: &Bytes) {
         match self.gossip {
             Gossip::Loses => return,
             Gossip::Works if !self.neighbours(from).is_empty() => {}
@@ -478,7 +490,7 @@ impl World {
                 self.next_message += 1;
                 let message = GossipId((1 << 32) + self.next_message);
                 let node = self.node(next);
-                node.feed(Input::Gossiped { peer: hop, message, frame: frame.clone() });
+                node.feed(Input::Gossiped { peer: hop, message, shard, frame: frame.clone() });
                 if node.verdict(message) == Some(Verdict::Accept) {
                     hops.push_back(next);
                 }

@@ -7,3 +7,4 @@ mod harness;
 mod neighbours;
 mod outbox;
 mod receipts;
+mod standing;

@@ -130,7 +130,13 @@ fn main() {
         println!("read after {median} ms (median), {last} ms (last)");
     }
     for invariant in &recording.invariants {
-        println!("{:>10} checks {:>6} broken  {} {:?}", invariant.checks, invariant.broken, invariant.name, invariant.examples.first());
+        println!(
+            "{:>10} checks {:>6} broken  {} {:?}",
+            invariant.checks,
+            invariant.broken,
+            invariant.name,
+            invariant.examples.first()
+        );
     }
     println!("{:?}", recording.counters);
     println!("{}", recording.trace_hash);

@@ -42,7 +42,10 @@ fn the_same_seed_gives_the_same_run_in_two_processes() {
     assert_eq!(first.trace_hash, second.trace_hash);
     assert!(first == second, "the same trace, and another recording");
     assert_eq!(delivered(&plan, &first), 60);
-    assert_lawful(&first, &["read-was-written", "shown-once", "accepted-is-delivered", "acked-is-gone", "stored-is-true"]);
+    assert_lawful(
+        &first,
+        &["read-was-written", "shown-once", "accepted-is-delivered", "acked-is-gone", "stored-is-true"],
+    );
     let other = run_in_a_fresh_process(&eventful(12));
     assert_ne!(first.trace_hash, other.trace_hash);
 }

@@ -171,8 +171,8 @@ impl Driver {
         self.carry_out(outputs);
         let tick = tokio::time::sleep(TICK);
         tokio::pin!(tick);
-        let mut done = Vec::with_capacity(BURST);
-        let mut calls = Vec::with_capacity(BURST);
+        // They grow to what bursts need: room for whole bursts would be most of an idle node's memory.
+        let (mut done, mut calls) = (Vec::new(), Vec::new());
         let mut first = First::Done;
         loop {
             let wake = tokio::select! {

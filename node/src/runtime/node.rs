@@ -158,9 +158,7 @@ impl Node {
     pub fn assemble(
         parts: Parts,
         network: NetworkSide,
-        writer: impl FnOnce(
-            mpsc::UnboundedSender<Input>,
-        ) -> Result<(mpsc::UnboundedSender<Job>, Writer), StartError>,
+        writer: impl FnOnce(mpsc::UnboundedSender<Input>) -> Result<(mpsc::UnboundedSender<Job>, Writer), StartError>,
     ) -> Result<Self, StartError> {
         let Parts { store, warnings, identity, relay, seed, host, metrics } = parts;
         let NetworkSide { commands, events, task } = network;

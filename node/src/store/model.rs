@@ -50,7 +50,8 @@ pub(super) struct Model {
     mailbox: BTreeMap<(Address, Position), RecordId>,
     /// Envelopes named by acks, whether one of them releases, and until when.
     named: BTreeMap<Name, (bool, Timestamp)>,
-    about: BTreeMap<(RecordId, Address), BTreeSet<(u8, RecordId)>>,
+    /// Which records name an envelope: (envelope, their mailbox, their kind, record).
+    about: BTreeSet<(RecordId, Address, u8, RecordId)>,
     by_hour: BTreeMap<Hour, BTreeSet<RecordId>>,
     buckets: BTreeMap<(SyncSet, Shard, Hour), BTreeSet<(Timestamp, RecordId)>>,
     digests: BTreeMap<(SyncSet, Shard, Hour), Digest>,
@@ -78,7 +79,7 @@ impl Model {
             rows: BTreeMap::new(),
             mailbox: BTreeMap::new(),
             named: BTreeMap::new(),
-            about: BTreeMap::new(),
+            about: BTreeSet::new(),
             by_hour: BTreeMap::new(),
             buckets: BTreeMap::new(),
             digests: BTreeMap::new(),
@@ -151,17 +152,17 @@ impl Model {
 
     /// What a record does to the envelopes that it names.
     fn spread(&mut self, record: &Record) {
-        let about = (record.kind().byte(), record.id());
+        let (kind, by) = (record.kind().byte(), record.id());
         match record.body() {
             Body::Envelope(_) => {}
             Body::Custody(custody) => {
                 for id in &custody.items {
-                    self.about.entry((*id, record.address())).or_default().insert(about);
+                    self.about.insert((*id, record.address(), kind, by));
                 }
             }
             Body::Ack(ack) => {
                 for item in &ack.items {
-                    self.about.entry((item.id, record.address())).or_default().insert(about);
+                    self.about.insert((item.id, record.address(), kind, by));
                     let name = (record.address(), item.id, item.created_at);
                     let (release, until) = self.named.entry(name).or_default();
                     *release |= ack.release;
@@ -344,12 +345,7 @@ impl Model {
             Body::Ack(ack) => ack.items.iter().map(|item| (item.id, Some(item.created_at))).collect(),
         };
         for (id, created_at) in items {
-            if let Some(about) = self.about.get_mut(&(id, record.address())) {
-                about.remove(&(record.kind().byte(), record.id()));
-                if about.is_empty() {
-                    self.about.remove(&(id, record.address()));
-                }
-            }
+            self.about.remove(&(id, record.address(), record.kind().byte(), record.id()));
             if let Some(created_at) = created_at {
                 let name = (record.address(), id, created_at);
                 if self.named.get(&name).is_some_and(|(_, until)| until.hour() < self.floor) {
@@ -385,12 +381,13 @@ impl Model {
     /// Where the envelope is known, only what its own mailbox's keys vouch for.
     pub(super) fn about(&self, id: &RecordId) -> Vec<RecordId> {
         let address = self.rows.get(id).map(|kept| kept.row.address);
+        let (least, most) = (address.unwrap_or(Address([0; 32])), address.unwrap_or(Address([255; 32])));
+        let from = (*id, least, 0, RecordId([0; 32]));
+        let to = (*id, most, u8::MAX, RecordId([255; 32]));
         let mut found = Vec::new();
         for kind in [RecordKind::Ack, RecordKind::Custody] {
-            let all = self.about.range((*id, Address([0; 32]))..=(*id, Address([255; 32])));
-            let all = all.filter(|((_, at), _)| address.is_none_or(|address| address == *at));
-            let all = all.flat_map(|(_, about)| about.iter()).filter(|(byte, _)| *byte == kind.byte());
-            found.extend(all.map(|(_, id)| *id).take(ABOUT_MAX));
+            let all = self.about.range(from..=to).filter(|(_, _, byte, _)| *byte == kind.byte());
+            found.extend(all.map(|(_, _, _, by)| *by).take(ABOUT_MAX));
         }
         found
     }

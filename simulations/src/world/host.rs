@@ -62,7 +62,9 @@ impl WallClock {
     pub(crate) fn read(&self) -> Timestamp {
         let ms = now().0;
         let offset_ms = self.state.lock().unwrap_or_else(PoisonError::into_inner).offset_at(ms);
-        Timestamp(self.epoch.0.saturating_add_signed(i64::try_from(ms).unwrap_or(i64::MAX).saturating_add(offset_ms) / 1000))
+        Timestamp(
+            self.epoch.0.saturating_add_signed(i64::try_from(ms).unwrap_or(i64::MAX).saturating_add(offset_ms) / 1000),
+        )
     }
 }
 

@@ -15,9 +15,7 @@ use super::{
     time::now,
     trace::{Short, Trace},
 };
-use crate::plan::{
-    Arrival, Delivery, MessageFate, MessageIndex, Minute, NodeIndex, PersonIndex, Plan, VirtualMs, Way,
-};
+use crate::plan::{Arrival, Delivery, MessageFate, MessageIndex, Minute, NodeIndex, PersonIndex, Plan, VirtualMs, Way};
 
 /// No record comes over so many hops: its way is not known.
 const HOPS_UNKNOWN: u16 = u16::MAX;

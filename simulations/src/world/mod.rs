@@ -47,7 +47,12 @@ use std::{
     time::Duration,
 };
 
-use griot_node::{identity::Identity, metrics::Metrics, relay::Limits, store::{MemberId, MemoryStore}};
+use griot_node::{
+    identity::Identity,
+    metrics::Metrics,
+    relay::Limits,
+    store::{MemberId, MemoryStore},
+};
 use griot_protocol::{NetworkName, NetworkParams, NodeId, RecordId, ShardBits, Timestamp};
 use libp2p::PeerId;
 

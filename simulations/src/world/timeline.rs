@@ -47,8 +47,14 @@ impl World {
     /// Lives through the whole plan; says whether it was interrupted.
     pub(crate) async fn live(self: &Arc<Self>, listener: &mut (dyn Listener + Send)) -> bool {
         let starts = self.starts();
-        let mut cursor =
-            Cursor { start: 0, event: 0, message: 0, tend_ms: TEND_EVERY_MS, minute_ms: MINUTE_MS, second_ms: SECOND_MS };
+        let mut cursor = Cursor {
+            start: 0,
+            event: 0,
+            message: 0,
+            tend_ms: TEND_EVERY_MS,
+            minute_ms: MINUTE_MS,
+            second_ms: SECOND_MS,
+        };
         loop {
             let (at, next) = self.next(&starts, &cursor);
             sleep_until(at).await;
@@ -88,7 +94,8 @@ impl World {
     /// When each of the first nodes starts.
     fn starts(&self) -> Vec<(u64, NodeIndex)> {
         let nodes = (0..).map(NodeIndex).zip(&self.plan.nodes).filter(|(_, node)| node.starts_up);
-        let when = |node: NodeIndex| super::seeds::number(self.plan.seed, "first start", u64::from(node.0)) % START_WITHIN_MS;
+        let when =
+            |node: NodeIndex| super::seeds::number(self.plan.seed, "first start", u64::from(node.0)) % START_WITHIN_MS;
         let mut starts: Vec<_> = nodes.map(|(node, _)| (when(node), node)).collect();
         starts.sort_unstable();
         starts

@@ -152,5 +152,6 @@ pub fn assert_lawful(recording: &Recording, names: &[&str]) {
 /// Messages that reached every reader.
 pub fn delivered(plan: &Plan, recording: &Recording) -> usize {
     let all = plan.messages.iter().zip(&recording.messages);
-    all.filter(|(plan_of, fate)| fate.deliveries.len() == plan.mailboxes[plan_of.mailbox.0 as usize].readers.len()).count()
+    all.filter(|(plan_of, fate)| fate.deliveries.len() == plan.mailboxes[plan_of.mailbox.0 as usize].readers.len())
+        .count()
 }

@@ -2,6 +2,8 @@
 //!
 //! Some of these tests start this very test binary again, to compare what two processes draw.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeSet,
     hash::{BuildHasher, RandomState},
@@ -45,7 +47,8 @@ fn in_another_process(role: &str) -> Vec<String> {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let drawn: Vec<String> = text.lines().filter_map(|line| line.split_once("drawn:")).map(|(_, hex)| hex.to_owned()).collect();
+    let drawn: Vec<String> =
+        text.lines().filter_map(|line| line.split_once("drawn:")).map(|(_, hex)| hex.to_owned()).collect();
     assert_eq!(drawn.len(), 3, "{text}");
     drawn
 }

@@ -33,8 +33,10 @@ impl Latency {
         let ms = match &self.plan {
             LatencyPlan::Everywhere(law) => self.draw(law, from, to),
             LatencyPlan::Regions { one_way_ms, jitter } => {
-                let region = |node: NodeIndex| usize::from(self.regions.get(node.0 as usize).copied().unwrap_or_default());
-                let base = one_way_ms.get(region(from)).and_then(|row| row.get(region(to))).copied().unwrap_or_default();
+                let region =
+                    |node: NodeIndex| usize::from(self.regions.get(node.0 as usize).copied().unwrap_or_default());
+                let base =
+                    one_way_ms.get(region(from)).and_then(|row| row.get(region(to))).copied().unwrap_or_default();
                 base.saturating_add(self.draw(jitter, from, to))
             }
         };

@@ -28,15 +28,13 @@ use std::{
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use tokio::sync::mpsc;
 
-use self::{
-    calendar::Calendar, connection::Connection, cuts::Cuts, latency::Latency, pipe::Pipe, transport::Incoming,
-};
-pub(crate) use tap::mark_of;
-pub(crate) use transport::SimTransport;
+use self::{calendar::Calendar, connection::Connection, cuts::Cuts, latency::Latency, pipe::Pipe, transport::Incoming};
 use crate::{
     plan::{NodeIndex, Plan, VirtualMs},
     world::host::FixedMap,
 };
+pub(crate) use tap::mark_of;
+pub(crate) use transport::SimTransport;
 
 /// What goes around the bytes of one write: Yamux (12), Noise (18), and a packet's headers (52 with TCP's usual options)
 /// for each 1,448 bytes.

@@ -9,7 +9,10 @@ use std::{
     task::Waker,
 };
 
-use super::{calendar::Due, connection::{Connection, Side}};
+use super::{
+    calendar::Due,
+    connection::{Connection, Side},
+};
 use crate::plan::VirtualMs;
 
 /// Bytes that may be under way or unread in one direction of a substream: Yamux' window.

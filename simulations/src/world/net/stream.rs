@@ -104,11 +104,7 @@ impl SimMuxer {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.connection.is_over_for(self.side, now()) {
-            Err(io::ErrorKind::ConnectionReset.into())
-        } else {
-            Ok(())
-        }
+        if self.connection.is_over_for(self.side, now()) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 }
 

@@ -175,7 +175,11 @@ impl World {
             let late: Vec<MessageIndex> = state
                 .outgoing
                 .iter()
-                .filter(|(_, outgoing)| !outgoing.stored && !outgoing.collected && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now)))
+                .filter(|(_, outgoing)| {
+                    !outgoing.stored
+                        && !outgoing.collected
+                        && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now))
+                })
                 .map(|(message, _)| *message)
                 .collect();
             for message in late {
@@ -192,12 +196,18 @@ impl World {
     }
 
     /// A home has news of a message; says whether more is awaited.
-    pub(crate) fn hear(&self, person: PersonIndex, home: NodeIndex, handle: &Handle, message: MessageIndex) -> bool {
+    pub(crate) async fn hear(
+        &self,
+        person: PersonIndex,
+        home: NodeIndex,
+        handle: &Handle,
+        message: MessageIndex,
+    ) -> bool {
         let id = match self.people.person(person).outgoing.get(&message) {
             Some(outgoing) => outgoing.id,
             None => return false,
         };
-        let Ok(Some(status)) = handle.record_status(&id) else { return true };
+        let Ok(Some(status)) = handle.record_status(&id).await else { return true };
         let stored_on = super::reading::stored_on(&status);
         let collected = !status.acks.is_empty();
         let at = now();
@@ -220,7 +230,10 @@ impl World {
             if collected && !heard.2 {
                 let was_read = !fate.deliveries.is_empty();
                 state.invariants.check(Law::AckedWasRead, was_read, || {
-                    format!("the author of message {} was told that it was collected, and nobody had read it", message.0)
+                    format!(
+                        "the author of message {} was told that it was collected, and nobody had read it",
+                        message.0
+                    )
                 });
             }
         }

@@ -110,13 +110,13 @@ impl World {
         }
         self.ack_what_was_read(person, home, &handle).await;
         for message in under_way {
-            self.watch_message(person, home, &handle, message, &mut sleepers);
+            self.watch_message(person, home, &handle, message, &mut sleepers).await;
         }
         loop {
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
-                    Some(message) => self.watch_message(person, home, &handle, message, &mut sleepers),
+                    Some(message) => self.watch_message(person, home, &handle, message, &mut sleepers).await,
                     None => return,
                 },
                 Some(news) = sleepers.next() => match news {
@@ -126,7 +126,7 @@ impl World {
                         self.ack_what_was_read(person, home, &handle).await;
                     }
                     News::Message(message, receiver) => {
-                        if self.hear(person, home, &handle, message) {
+                        if self.hear(person, home, &handle, message).await {
                             sleepers.push(sleep_for_message(message, receiver));
                         }
                     }
@@ -136,7 +136,7 @@ impl World {
         }
     }
 
-    fn watch_message(
+    async fn watch_message(
         &self,
         person: PersonIndex,
         home: NodeIndex,
@@ -147,7 +147,7 @@ impl World {
         let id = self.people.person(person).outgoing.get(&message).map(|outgoing| outgoing.id);
         let Some(id) = id else { return };
         let receiver = handle.watch_record(id);
-        if self.hear(person, home, handle, message) {
+        if self.hear(person, home, handle, message).await {
             sleepers.push(sleep_for_message(message, receiver));
         }
     }
@@ -176,7 +176,8 @@ impl World {
         self.close_session(person, home);
         let mailboxes: Vec<MailboxIndex> = {
             let mut state = self.people.person(person);
-            let there: Vec<_> = state.registered.iter().filter(|(at, _)| *at == home).map(|(_, mailbox)| *mailbox).collect();
+            let there: Vec<_> =
+                state.registered.iter().filter(|(at, _)| *at == home).map(|(_, mailbox)| *mailbox).collect();
             state.registered.retain(|(at, _)| *at != home);
             state.cursors.retain(|(at, _), _| *at != home);
             there

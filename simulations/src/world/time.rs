@@ -25,8 +25,7 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// Virtual time now, on a thread that lives in it.
 #[must_use]
 pub fn now() -> VirtualMs {
-    let elapsed = griot_virtual_host::elapsed().unwrap_or_default();
-    VirtualMs(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    VirtualMs(griot_virtual_host::elapsed_ms().unwrap_or_default())
 }
 
 /// Waits until then.

@@ -103,10 +103,11 @@ pub fn set_elapsed(elapsed: Duration) {
     }
 }
 
-/// How much virtual time has passed since it began; nothing where the thread's time is real. As cheap as reading a number.
+/// How many milliseconds of virtual time have passed since it began; nothing where the thread's time is real. As cheap
+/// as reading a number.
 #[must_use]
-pub fn elapsed() -> Option<Duration> {
-    VIRTUAL.get().map(|now| Duration::from_nanos(now.elapsed_ns))
+pub fn elapsed_ms() -> Option<u64> {
+    VIRTUAL.get().map(|now| now.elapsed_ns / 1_000_000)
 }
 
 /// The kernel's monotonic clock, also in virtual time: for progress and speed, never for what a run does.

@@ -8,12 +8,17 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
 };
 
-use super::{Net, calendar::Due, pipe::Pipe, stream::SimStream};
+use super::{
+    Net,
+    calendar::Due,
+    pipe::{Pipe, remember},
+    stream::SimStream,
+};
 use crate::plan::{NodeIndex, VirtualMs};
 
 /// Which end of a connection.
@@ -43,8 +48,6 @@ struct End {
     /// Substreams that the other side opened, in order. Known here only when something of them has arrived.
     inbound: VecDeque<SimStream>,
     waker: Option<Waker>,
-    /// When this side hears that the connection is over.
-    over_at: Option<VirtualMs>,
     /// Since when bytes that this side sent wait behind a partition.
     stuck_since: Option<VirtualMs>,
     /// No byte may overtake another.
@@ -61,6 +64,8 @@ pub(crate) struct Connection {
     vanished: [AtomicBool; 2],
     /// Sides that have closed or been reset.
     left: [AtomicBool; 2],
+    /// When each side hears that the connection is over, milliseconds: asked at every poll of every substream.
+    over_at_ms: [AtomicU64; 2],
     ends: [Mutex<End>; 2],
 }
 
@@ -73,6 +78,7 @@ impl Connection {
             latency_ms,
             vanished: Default::default(),
             left: Default::default(),
+            over_at_ms: [const { AtomicU64::new(u64::MAX) }; 2],
             ends: Default::default(),
         }
     }
@@ -187,10 +193,7 @@ impl Connection {
 
     /// Whom to wake when something happens at `side`.
     pub(crate) fn watch(&self, side: Side, waker: &Waker) {
-        let mut end = self.end(side);
-        if end.waker.as_ref().is_none_or(|old| !old.will_wake(waker)) {
-            end.waker = Some(waker.clone());
-        }
+        remember(&mut self.end(side).waker, waker);
     }
 
     pub(crate) fn wake(&self, side: Side) {
@@ -201,7 +204,7 @@ impl Connection {
 
     /// Whether `side` has heard that the connection is over.
     pub(crate) fn is_over_for(&self, side: Side, now: VirtualMs) -> bool {
-        self.has_left(side) || self.end(side).over_at.is_some_and(|at| at <= now)
+        self.has_left(side) || self.over_at_ms[side.index()].load(Ordering::Relaxed) <= now.0
     }
 
     /// `side` closes; the other hears of it one latency later.
@@ -236,12 +239,8 @@ impl Connection {
     }
 
     fn tell_over(self: &Arc<Self>, side: Side, at: VirtualMs) {
-        {
-            let mut end = self.end(side);
-            if end.over_at.is_some_and(|earlier| earlier <= at) {
-                return;
-            }
-            end.over_at = Some(at);
+        if self.over_at_ms[side.index()].fetch_min(at.0, Ordering::Relaxed) <= at.0 {
+            return;
         }
         self.net.calendar().enter(at, Arc::new(Over { connection: Arc::clone(self), side }));
     }

@@ -99,7 +99,7 @@ impl Pipe {
             let mut state = self.state();
             let room = WINDOW_BYTES.saturating_sub(state.bytes);
             if room == 0 {
-                state.writer = Some(waker.clone());
+                remember(&mut state.writer, waker);
                 return None;
             }
             room
@@ -171,7 +171,7 @@ impl Pipe {
         match state.end {
             End::Closed(at) if at <= now && state.chunks.is_empty() => Read::Nothing,
             _ => {
-                state.reader = Some(waker.clone());
+                remember(&mut state.reader, waker);
                 Read::Wait
             }
         }
@@ -210,6 +210,13 @@ impl Pipe {
         }
         self.announce(Some(at));
         false
+    }
+}
+
+/// Cloning a waker costs more than asking whether it is the same: idle substreams are polled all the time.
+pub(super) fn remember(slot: &mut Option<Waker>, waker: &Waker) {
+    if slot.as_ref().is_none_or(|old| !old.will_wake(waker)) {
+        *slot = Some(waker.clone());
     }
 }
 

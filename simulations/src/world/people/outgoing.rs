@@ -29,7 +29,6 @@ pub(crate) struct Outgoing {
     pub offered: VirtualMs,
     pub offers: usize,
     pub stored: bool,
-    pub collected: bool,
 }
 
 /// What became of an offer.
@@ -93,7 +92,6 @@ impl World {
             offered: now(),
             offers: 0,
             stored: false,
-            collected: false,
         };
         self.ledger.state().written(message, outgoing.id, expires);
         if let Some(mark) = mark_of(&outgoing.frame) {
@@ -176,9 +174,7 @@ impl World {
                 .outgoing
                 .iter()
                 .filter(|(_, outgoing)| {
-                    !outgoing.stored
-                        && !outgoing.collected
-                        && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now))
+                    !outgoing.stored && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now))
                 })
                 .map(|(message, _)| *message)
                 .collect();
@@ -240,12 +236,11 @@ impl World {
         let mut person = self.people.person(person);
         let Some(outgoing) = person.outgoing.get_mut(&message) else { return false };
         outgoing.stored |= stored_on > 0;
-        outgoing.collected |= collected;
-        let is_done = outgoing.stored && outgoing.collected;
-        if is_done {
+        // More receipts may come or not: nothing follows from them any more.
+        if collected {
             person.outgoing.remove(&message);
         }
-        !is_done
+        !collected
     }
 }
 

@@ -44,6 +44,16 @@ const PROVIDED_KEYS_MAX: usize = 16 * 1024;
 /// kad nodes that keep one announcement.
 const KAD_REPLICATION: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
+/// Peers in one bucket of the routing table: as in the largest such network, BitTorrent's. libp2p sets the memory for all
+/// 256 buckets aside at once, which with its default of twenty is 1.6 MB.
+const KAD_BUCKET_PEERS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// How often the routing table is looked through for gaps. Each time costs a small network some hundred kilobytes for
+/// each node and many short-lived connections; in between, whoever connects fills the table.
+const KAD_REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+pub(super) type Kad = kad::Behaviour<kad::store::MemoryStore>;
+
 /// All protocols of a node. The order matters: who may not connect is turned away before anyone else hears of it.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
@@ -55,7 +65,8 @@ pub struct Behaviour {
     pub(super) ping: ping::Behaviour,
     pub(super) gossip: Gossip,
     pub(super) sync: request_response::Behaviour<SyncCodec>,
-    pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
+    /// Only where discovery is wanted: without it the routing table would stay empty, and kad would know of nobody.
+    pub(super) kad: Toggle<Kad>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -87,7 +98,7 @@ impl Behaviour {
                     .with_request_timeout(SYNC_TIMEOUT)
                     .with_max_concurrent_streams(SYNC_STREAMS_MAX),
             ),
-            kad: kad(&config.params.name, identity)?,
+            kad: Toggle::from(config.discovery.then(|| kad(&config.params.name, identity)).transpose()?),
             mdns: Toggle::from(mdns(config, identity)),
         })
     }
@@ -118,13 +129,15 @@ fn allowed(config: &NetworkConfig) -> Option<allow_block_list::Behaviour<Allowed
     (!config.allow.is_empty()).then_some(allowed)
 }
 
-fn kad(network: &NetworkName, identity: &Identity) -> Result<kad::Behaviour<kad::store::MemoryStore>, NetworkError> {
+fn kad(network: &NetworkName, identity: &Identity) -> Result<Kad, NetworkError> {
     let protocol = StreamProtocol::try_from_owned(format!("/griot/kad/1/{network}"))
         .map_err(|error| NetworkError::Setup { what: "kad", why: error.to_string() })?;
     let mut config = kad::Config::new(protocol);
     config
         .set_query_timeout(KAD_QUERY_TIMEOUT)
         .set_replication_factor(KAD_REPLICATION)
+        .set_kbucket_size(KAD_BUCKET_PEERS)
+        .set_periodic_bootstrap_interval(Some(KAD_REFRESH_INTERVAL))
         // Only peers that identify has confirmed enter the routing table, and only with addresses that make sense.
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         // Announcements are looked at before they are kept, values are never kept: nobody's disk but our own.

@@ -26,7 +26,7 @@ pub struct NetworkConfig {
     pub peers: Vec<Multiaddr>,
     /// Addresses under which others reach this node, where it cannot know them itself (a port forwarding, a name).
     pub announce: Vec<Multiaddr>,
-    /// Whether to dial anyone but [`peers`](Self::peers). Without it there is no mDNS, kad never dials, and remembered
+    /// Whether to dial anyone but [`peers`](Self::peers). Without it there is no mDNS and no kad, and remembered
     /// peers are left alone; whoever dials this node is still let in.
     pub discovery: bool,
     /// Whether to look for nodes in the local network. Needs [`discovery`](Self::discovery).

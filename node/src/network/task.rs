@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::StreamExt;
-use griot_protocol::{NodeId, RecordId, Shard, Timestamp, limits::SYNC_BYTES_MAX};
+use griot_protocol::{NodeId, RecordId, Shard, ShardBits, Timestamp, limits::SYNC_BYTES_MAX};
 use libp2p::{
     PeerId, Swarm,
     gossipsub::{MessageAcceptance, PublishError},
@@ -282,7 +282,9 @@ impl Task {
         let behaviour = self.swarm.behaviour_mut();
         for shard in change.end {
             behaviour.gossip.unsubscribe(&topics::topic(&self.config.params, shard));
-            behaviour.kad.stop_providing(&topics::provider_key(&self.config.params, shard));
+            if let Some(kad) = behaviour.kad.as_mut() {
+                kad.stop_providing(&topics::provider_key(&self.config.params, shard));
+            }
         }
         for shard in change.begin {
             let topic = topics::topic(&self.config.params, shard);
@@ -296,11 +298,15 @@ impl Task {
         self.announce();
     }
 
-    /// Announces the next few shards.
+    /// Announces the next few shards. Where there is only one, everybody carries it, and nobody looks for carriers.
     fn announce(&mut self) {
+        if self.config.params.bits == ShardBits::ZERO {
+            return;
+        }
+        let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() else { return };
         for shard in self.carriers.next_announcements() {
             let key = topics::provider_key(&self.config.params, shard);
-            if let Err(error) = self.swarm.behaviour_mut().kad.start_providing(key) {
+            if let Err(error) = kad.start_providing(key) {
                 tracing::debug!(%error, shard = shard.0, "a shard was not announced");
             }
         }
@@ -313,9 +319,8 @@ impl Task {
         if !peers.is_empty() || !searches {
             self.outbox.fact(Event::Carriers { shard, peers: peers.into_iter().collect() });
         }
-        if searches {
-            let key = topics::provider_key(&self.config.params, shard);
-            let query = self.swarm.behaviour_mut().kad.get_providers(key);
+        if searches && let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+            let query = kad.get_providers(topics::provider_key(&self.config.params, shard));
             self.carriers.search(query, shard);
         }
     }
@@ -369,7 +374,9 @@ impl Task {
     /// Parts from a peer, and does not dial it until then.
     fn part(&mut self, peer: PeerId, until_ms: u64, reason: &str) {
         self.reconnect.avoid(peer, until_ms, reason);
-        self.swarm.behaviour_mut().kad.remove_peer(&peer);
+        if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+            kad.remove_peer(&peer);
+        }
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.parting = true;
         }

@@ -13,9 +13,9 @@ use super::{
     Relay,
     disk::{storage_error, unreadable},
     limits::{STRIKES_MAX, WAITING_COPIES_MAX},
-    pending::{Commit, Origin, Way, frame_key},
+    pending::{Commit, Origin, frame_key},
     turn::{Turn, Unreadable},
-    types::{Answer, CallError, CallId, Output, PersistError, Tally, Ticket, Verdict},
+    types::{Answer, CallError, CallId, Output, PersistError, Tally, Ticket, Verdict, Way},
 };
 
 /// Why a record is turned away.

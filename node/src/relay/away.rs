@@ -111,6 +111,11 @@ impl Relay {
         }
     }
 
+    /// Whether anything is due to be handed over or asked about.
+    pub(super) fn has_dispatch_due(&self, now_ms: u64) -> bool {
+        self.outbox.has_due(now_ms) || self.dispatch.parcels.values().any(|parcel| parcel.next_ms <= now_ms)
+    }
+
     /// Hands over and asks about what is due.
     pub(super) fn dispatch_due(&mut self, turn: &mut Turn<'_>) {
         let mut shards: BTreeMap<Shard, (Vec<RecordId>, Vec<RecordId>)> = BTreeMap::new();

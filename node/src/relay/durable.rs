@@ -8,9 +8,9 @@ use super::{
     Relay,
     admission::{accepted, named, needs_announcing},
     disk::storage_error,
-    pending::{Commit, Origin, Saving, Way},
+    pending::{Commit, Origin, Saving},
     turn::Turn,
-    types::{Answer, CallId, Output, PersistError, Tally, Ticket},
+    types::{Answer, CallId, Output, PersistError, Tally, Ticket, Way},
 };
 
 impl Relay {
@@ -177,7 +177,9 @@ impl Relay {
     }
 
     fn count_new(&mut self, turn: &mut Turn<'_>, saving: &Saving) {
-        let Some(way) = saving.origins.first().map(Origin::way) else { return };
+        let Some(first) = saving.origins.first() else { return };
+        let way = first.way();
+        turn.emit(Output::Kept { id: saving.record.id(), way, from: first.peer() });
         turn.count(Tally::Accepted(saving.record.kind().name(), way.name()));
         match way {
             Way::Sync => turn.count(Tally::SyncRepaired),

@@ -112,6 +112,11 @@ impl Outbox {
         item.away = away;
     }
 
+    /// Whether there are envelopes to act on now.
+    pub(super) fn has_due(&self, now_ms: u64) -> bool {
+        self.due.first().is_some_and(|(at, _)| *at <= now_ms)
+    }
+
     /// The envelopes to act on now, longest due first.
     pub(super) fn due(&self, now_ms: u64, max: usize) -> Vec<RecordId> {
         self.due.iter().take_while(|(at, _)| *at <= now_ms).take(max).map(|(_, id)| *id).collect()

@@ -12,31 +12,8 @@ use crate::store::MemberId;
 
 use super::{
     limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_GOSSIP_MAX, IN_FLIGHT_RECORDS_MAX, IN_FLIGHT_SYNC_MAX},
-    types::{CallId, GossipId, Ticket},
+    types::{CallId, GossipId, Ticket, Way},
 };
-
-/// By which door a record came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
-    Api,
-    Import,
-    Gossip,
-    Sync,
-    Own,
-}
-
-impl Way {
-    /// Its name in counters.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Import => "import",
-            Self::Gossip => "gossip",
-            Self::Sync => "sync",
-            Self::Own => "own",
-        }
-    }
-}
 
 /// Names a batch of frames that a neighbour handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +45,14 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    /// The neighbour that handed it over.
+    pub(super) const fn peer(&self) -> Option<NodeId> {
+        match self {
+            Self::Gossip { peer, .. } | Self::Sync { peer, .. } => Some(*peer),
+            Self::Submit { .. } | Self::Import { .. } | Self::Own => None,
+        }
+    }
+
     pub(super) const fn way(&self) -> Way {
         match self {
             Self::Submit { .. } => Way::Api,

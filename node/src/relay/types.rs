@@ -277,6 +277,15 @@ pub enum Output {
         /// The envelope.
         id: RecordId,
     },
+    /// A record is on disk that was not here before. Nothing need be done: for counting, logging and tracing.
+    Kept {
+        /// The record.
+        id: RecordId,
+        /// By which door it came.
+        way: Way,
+        /// Which neighbour handed it over first.
+        from: Option<NodeId>,
+    },
     /// Drop what expired before `now`, in small pieces between commits, and report [`Input::ExpiredRows`].
     Expire {
         /// The time by which records are judged: not always this machine's clock.
@@ -293,6 +302,35 @@ pub enum Output {
     Count(Tally),
     /// Tell the operator (log, and `warnings` in status).
     Warn(String),
+}
+
+/// By which door a record came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// A client submitted it.
+    Api,
+    /// It was in a bundle.
+    Import,
+    /// By gossip.
+    Gossip,
+    /// By sync, or handed over directly.
+    Sync,
+    /// This node made it.
+    Own,
+}
+
+impl Way {
+    /// Its name in counters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Import => "import",
+            Self::Gossip => "gossip",
+            Self::Sync => "sync",
+            Self::Own => "own",
+        }
+    }
 }
 
 /// What a gossip message was worth.

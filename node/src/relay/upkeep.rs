@@ -105,6 +105,13 @@ impl Relay {
         }
     }
 
+    /// Whether something waits for time to pass that should not wait for half a second: receipts, and what is to be
+    /// handed to carriers.
+    #[must_use]
+    pub fn is_waiting(&self, now: Now) -> bool {
+        self.receipts.are_due() || self.has_dispatch_due(now.mono_ms)
+    }
+
     /// Time has passed.
     pub(super) fn tick(&mut self, turn: &mut Turn<'_>) {
         if turn.mono_ms < self.upkeep.next_ms {

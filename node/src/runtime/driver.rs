@@ -7,10 +7,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use griot_protocol::{NetworkParams, NodeId, NodeSecret, Timestamp, api::NodeInfo, custody};
+use griot_protocol::{NetworkParams, NodeId, NodeSecret, api::NodeInfo, custody};
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,12 +18,17 @@ use crate::{
     metrics::Metrics,
     network::{Command, Event},
     relay::{Answer, CallError, CallId, Input, Now, Output, Relay},
-    runtime::{handle::Call, hub::Hub, last_ran::LastRan, writer::Job},
+    runtime::{handle::Call, host::Host, hub::Hub, writer::Job},
     store::Store,
 };
 
-/// How often the relay hears that time passes: a quarter of the receipt delay's worth of patience, and cheap.
+/// How often the relay hears that time passes while something waits for it: half of the receipt delay's worth of
+/// patience.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often it hears so while nothing does: waking a sleeping machine twenty times a second is not cheap, and all other
+/// timers of the relay are of a second and more.
+const IDLE_TICK: Duration = Duration::from_millis(500);
 
 /// How often the writer checkpoints and compacts.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
@@ -46,7 +51,7 @@ pub(crate) struct Driver {
     pub network: mpsc::Sender<Command>,
     pub writer: mpsc::UnboundedSender<Job>,
     pub done: mpsc::UnboundedSender<Input>,
-    pub last_ran: LastRan,
+    pub host: Arc<dyn Host>,
     /// Whether the input at hand was the only one that waited.
     pub alone: bool,
     pub state: State,
@@ -96,9 +101,61 @@ pub(crate) struct Sources {
     pub done: mpsc::UnboundedReceiver<Input>,
 }
 
-/// The wall clock, in the protocol's seconds.
-pub(crate) fn wall_clock() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+/// Which of the three sources is asked first, so that none starves the others. Chance would do as well, but a run that
+/// is repeated in virtual time must make the same choices.
+#[derive(Clone, Copy)]
+enum First {
+    Done,
+    Calls,
+    Events,
+}
+
+impl First {
+    const fn next(self) -> Self {
+        match self {
+            Self::Done => Self::Calls,
+            Self::Calls => Self::Events,
+            Self::Events => Self::Done,
+        }
+    }
+}
+
+/// What woke the driver.
+enum Wake {
+    Stop,
+    Tick,
+    /// So many inputs are in the buffer.
+    Done(usize),
+    /// So many calls are in the buffer; none where all handles are gone.
+    Calls(usize),
+    Event(Event),
+}
+
+impl Sources {
+    /// Waits for whatever comes next; at the same time `first` is preferred. Dropping the future loses nothing.
+    async fn next(&mut self, first: First, done: &mut Vec<Input>, calls: &mut Vec<Call>) -> Wake {
+        let Self { calls: call, events: event, done: input } = self;
+        match first {
+            First::Done => tokio::select! {
+                biased;
+                count = input.recv_many(done, BURST) => Wake::Done(count),
+                count = call.recv_many(calls, BURST) => Wake::Calls(count),
+                Some(event) = event.recv() => Wake::Event(event),
+            },
+            First::Calls => tokio::select! {
+                biased;
+                count = call.recv_many(calls, BURST) => Wake::Calls(count),
+                Some(event) = event.recv() => Wake::Event(event),
+                count = input.recv_many(done, BURST) => Wake::Done(count),
+            },
+            First::Events => tokio::select! {
+                biased;
+                Some(event) = event.recv() => Wake::Event(event),
+                count = input.recv_many(done, BURST) => Wake::Done(count),
+                count = call.recv_many(calls, BURST) => Wake::Calls(count),
+            },
+        }
+    }
 }
 
 impl Driver {
@@ -112,36 +169,46 @@ impl Driver {
             }
         };
         self.carry_out(outputs);
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut done = Vec::with_capacity(BURST);
-        let mut calls = Vec::with_capacity(BURST);
+        let tick = tokio::time::sleep(TICK);
+        tokio::pin!(tick);
+        // They grow to what bursts need: room for whole bursts would be most of an idle node's memory.
+        let (mut done, mut calls) = (Vec::new(), Vec::new());
+        let mut first = First::Done;
         loop {
-            tokio::select! {
-                _ = &mut stop => break,
-                count = sources.done.recv_many(&mut done, BURST) => {
+            let wake = tokio::select! {
+                biased;
+                _ = &mut stop => Wake::Stop,
+                () = &mut tick => Wake::Tick,
+                wake = sources.next(first, &mut done, &mut calls) => wake,
+            };
+            first = first.next();
+            match wake {
+                Wake::Stop | Wake::Calls(0) => break,
+                Wake::Tick => self.tick(),
+                Wake::Done(count) => {
                     self.alone = count == 1;
                     for input in done.drain(..) {
                         self.feed(input);
                     }
                 }
-                count = sources.calls.recv_many(&mut calls, BURST) => {
-                    if count == 0 {
-                        break;
-                    }
+                Wake::Calls(count) => {
                     self.alone = count == 1;
                     for call in calls.drain(..) {
                         self.take_call(call);
                     }
                 }
-                Some(event) = sources.events.recv() => self.take_event(event),
-                _ = tick.tick() => self.tick(),
+                Wake::Event(event) => self.take_event(event),
+            }
+            let wait = if self.relay.is_waiting(self.now()) { TICK } else { IDLE_TICK };
+            let next = tokio::time::Instant::now() + wait;
+            if tick.is_elapsed() || next < tick.deadline() {
+                tick.as_mut().reset(next);
             }
         }
     }
 
     fn now(&self) -> Now {
-        Now { wall: wall_clock(), mono_ms: self.state.started.elapsed().as_millis() as u64 }
+        Now { wall: self.host.wall_clock(), mono_ms: self.state.started.elapsed().as_millis() as u64 }
     }
 
     fn feed(&mut self, input: Input) {
@@ -154,8 +221,9 @@ impl Driver {
         self.feed(Input::Tick);
         if self.state.maintained.elapsed() >= MAINTAIN_EVERY {
             self.state.maintained = Instant::now();
-            let _ = self.writer.send(Job::Maintain { now: wall_clock() });
-            self.last_ran.write(wall_clock());
+            let now = self.host.wall_clock();
+            let _ = self.writer.send(Job::Maintain { now });
+            self.host.runs_at(now);
         }
     }
 
@@ -208,7 +276,7 @@ impl Driver {
             postage_bits_now: self.relay.postage_bits_now(),
             shards: self.relay.carried().into_iter().map(|shard| shard.0).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            time: wall_clock(),
+            time: self.host.wall_clock(),
             listen: self.state.listen.iter().map(Multiaddr::to_string).collect(),
             peers: self.state.peers.len() as u64,
             records: totals.records,
@@ -274,12 +342,12 @@ impl Driver {
             }
             // Waking another thread takes as long as the check itself: alone, it is sooner done here.
             Output::Verify { ticket, record } if self.alone => {
-                let _ = self.done.send(Input::Verified { ticket, result: record.verify(&self.params.name) });
+                let _ = self.done.send(Input::Verified { ticket, result: self.host.verify(record, &self.params.name) });
             }
             Output::Verify { ticket, record } => {
-                let (done, network) = (self.done.clone(), self.params.name.clone());
+                let (done, network, host) = (self.done.clone(), self.params.name.clone(), Arc::clone(&self.host));
                 tokio::spawn(async move {
-                    let _ = done.send(Input::Verified { ticket, result: record.verify(&network) });
+                    let _ = done.send(Input::Verified { ticket, result: host.verify(record, &network) });
                 });
             }
             Output::Persist { ticket, entries } => {
@@ -297,7 +365,11 @@ impl Driver {
             }
             Output::Delivered { address, .. } => self.hub.wake_mailbox(&address),
             Output::News { id } => self.hub.wake_record(&id),
-            Output::Count(tally) => self.metrics.count(&tally),
+            Output::Kept { id, way, from } => self.host.kept(&id, way, from.as_ref()),
+            Output::Count(tally) => {
+                self.metrics.count(&tally);
+                self.host.counted(&tally);
+            }
             Output::Warn(text) => self.state.warn(text),
             other => self.tell_network(other),
         }

@@ -6,6 +6,7 @@
 
 mod driver;
 mod handle;
+mod host;
 mod hub;
 mod last_ran;
 mod node;
@@ -15,5 +16,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) use handle::Inner;
 pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
-pub use node::{Node, StartError};
+pub use host::{Host, Machine};
+pub use node::{NetworkSide, Node, Parts, StartError, Writer};
 pub use service::{Service, ServiceError, open_offline, serve};
+pub use writer::Job;

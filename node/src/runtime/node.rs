@@ -9,18 +9,18 @@ use tokio::{
 };
 
 use super::{
-    driver::{Driver, Sources, State, wall_clock},
+    driver::{Driver, Sources, State},
     handle::{Handle, Inner},
+    host::{Host, Machine},
     hub::Hub,
-    last_ran::LastRan,
-    writer,
+    writer::{self, Job},
 };
 use crate::{
     config::Config,
     identity::{Identity, IdentityError},
     metrics::Metrics,
-    network::{self, Command, ConnectionLimits, NetworkConfig, NetworkError},
-    relay::{self, CarryPolicy, Relay},
+    network::{self, Command, ConnectionLimits, Event, NetworkConfig, NetworkError},
+    relay::{self, CarryPolicy, Input, Relay},
     store::{Store, StoreError},
 };
 
@@ -52,15 +52,64 @@ pub enum StartError {
     },
 }
 
+/// What a node is made of.
+pub struct Parts {
+    /// Where its records are.
+    pub store: Arc<dyn Store>,
+    /// What the store says of itself, for the operator.
+    pub warnings: Vec<String>,
+    /// Who it is.
+    pub identity: Identity,
+    /// What its relay may do. Its parameters are the node's.
+    pub relay: relay::Config,
+    /// From which the relay's choices among peers are drawn; nothing secret depends on it.
+    pub seed: [u8; 32],
+    /// The machine it runs on.
+    pub host: Arc<dyn Host>,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+/// A swarm that runs already: what [`network::start`] or [`network::run`] was given.
+pub struct NetworkSide {
+    /// The way to it.
+    pub commands: mpsc::Sender<Command>,
+    /// The way from it.
+    pub events: mpsc::Receiver<Event>,
+    /// Its task.
+    pub task: JoinHandle<()>,
+}
+
+impl NetworkSide {
+    /// The channel for a swarm's events, of the size that the driver expects.
+    #[must_use]
+    pub fn events() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
+        mpsc::channel(EVENTS_MAX)
+    }
+}
+
+/// Who makes commits durable. It ends when all senders of jobs are gone and it has done what it had.
+pub enum Writer {
+    /// A thread, as a real disk needs it.
+    Thread(std::thread::JoinHandle<()>),
+    /// A task, where writing does not block.
+    Task(JoinHandle<()>),
+}
+
 /// A running node.
 pub struct Node {
     handle: Handle,
     store: Arc<dyn Store>,
+    host: Arc<dyn Host>,
     stop: oneshot::Sender<()>,
     driver: JoinHandle<()>,
-    network: mpsc::Sender<Command>,
-    swarm: JoinHandle<()>,
-    writer: std::thread::JoinHandle<()>,
+    network: NetworkTask,
+    writer: Writer,
+}
+
+struct NetworkTask {
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
 }
 
 impl Node {
@@ -76,48 +125,68 @@ impl Node {
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
         let identity = Identity::load_or_create(&config.data_dir)?;
-        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        let (events_in, events) = NetworkSide::events();
         let remembered = store.remembered_peers()?;
-        let (network, swarm) = network::start(
+        let (commands, task) = network::start(
             network_config(config),
             &identity,
             remembered,
             events_in,
             registry.sub_registry_with_prefix("griot"),
         )?;
+        let parts = Parts {
+            store: Arc::clone(&store),
+            warnings,
+            relay: relay_config(config, &identity),
+            identity,
+            seed: seed()?,
+            host: Arc::new(Machine::new(&config.data_dir)),
+            metrics: metrics.clone(),
+        };
+        Self::assemble(parts, NetworkSide { commands, events, task }, |done| {
+            let (jobs, thread) = writer::spawn(store, done)
+                .map_err(|source| StartError::Io { what: "starting the writer thread", source })?;
+            Ok((jobs, Writer::Thread(thread)))
+        })
+    }
 
+    /// Makes a node of its parts and starts its driver. `writer` is started with the way back to the driver, and gives
+    /// the way of [`Job`]s to it. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// What `writer` says.
+    pub fn assemble(
+        parts: Parts,
+        network: NetworkSide,
+        writer: impl FnOnce(mpsc::UnboundedSender<Input>) -> Result<(mpsc::UnboundedSender<Job>, Writer), StartError>,
+    ) -> Result<Self, StartError> {
+        let Parts { store, warnings, identity, relay, seed, host, metrics } = parts;
+        let NetworkSide { commands, events, task } = network;
         let hub = Arc::new(Hub::default());
         let (done_in, done) = mpsc::unbounded_channel();
-        let (jobs, writer) = writer::spawn(Arc::clone(&store), done_in.clone())
-            .map_err(|source| StartError::Io { what: "starting the writer thread", source })?;
+        let (jobs, writer) = writer(done_in.clone())?;
         let (calls_in, calls) = mpsc::channel(CALLS_MAX);
-        let last_ran = LastRan::new(&config.data_dir);
-        let relay = Relay::new(relay_config(config, &identity), seed()?, last_ran.read());
+        let params = relay.params.clone();
         let driver = Driver {
-            relay,
+            relay: Relay::new(relay, seed, host.last_ran()),
             store: Arc::clone(&store),
             hub: Arc::clone(&hub),
-            metrics: metrics.clone(),
-            params: config.network.clone(),
+            metrics,
+            params: params.clone(),
             secret: identity.secret().clone(),
             peer_id: identity.peer_id().to_string(),
-            network: network.clone(),
+            network: commands.clone(),
             writer: jobs,
             done: done_in,
-            last_ran,
+            host: Arc::clone(&host),
             alone: false,
             state: State::new(warnings),
         };
         let (stop, stopped) = oneshot::channel();
         let driver = tokio::spawn(driver.run(Sources { calls, events, done }, stopped));
-        let handle = Handle::new(Inner {
-            calls: calls_in,
-            store: Arc::clone(&store),
-            params: config.network.clone(),
-            node_id: identity.node_id(),
-            hub,
-        });
-        Ok(Self { handle, store, stop, driver, network, swarm, writer })
+        let inner = Inner { calls: calls_in, store: Arc::clone(&store), params, node_id: identity.node_id(), hub };
+        let handle = Handle::new(inner);
+        Ok(Self { handle, store, host, stop, driver, network: NetworkTask { commands, task }, writer })
     }
 
     /// How the API speaks to it.
@@ -130,15 +199,32 @@ impl Node {
     pub async fn shutdown(self) {
         let _ = self.stop.send(());
         let _ = self.driver.await;
-        let _ = self.network.send(Command::Shutdown).await;
-        let _ = self.swarm.await;
+        let _ = self.network.commands.send(Command::Shutdown).await;
+        let _ = self.network.task.await;
         // The driver is gone and with it the writer's queue: it ends when it has written what it had.
-        let writer = self.writer;
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
-        let store = self.store;
-        let checkpoint = tokio::task::spawn_blocking(move || store.maintain(wall_clock())).await;
-        if let Ok(Err(error)) = checkpoint {
+        let (store, now) = (self.store, self.host.wall_clock());
+        let checkpoint = match self.writer {
+            Writer::Thread(thread) => {
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                tokio::task::spawn_blocking(move || store.maintain(now)).await.ok()
+            }
+            Writer::Task(task) => {
+                let _ = task.await;
+                Some(store.maintain(now))
+            }
+        };
+        if let Some(Err(error)) = checkpoint {
             tracing::warn!(%error, "the last checkpoint failed; the next start replays more of the log");
+        }
+    }
+
+    /// Stops it as a power loss does: nothing is finished, nobody is told. A writer that is a thread finishes what it
+    /// has; one that is a task is gone with the rest.
+    pub fn abort(self) {
+        self.driver.abort();
+        self.network.task.abort();
+        if let Writer::Task(task) = self.writer {
+            task.abort();
         }
     }
 }

@@ -28,13 +28,24 @@ const EXPIRE_ROWS_MAX: usize = 512;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
-pub(crate) enum Job {
-    /// Make these durable.
-    Commit { ticket: Ticket, entries: Vec<Entry> },
-    /// Drop what expired before then, in small pieces between commits.
-    Expire { now: Timestamp },
+pub enum Job {
+    /// Make these durable and report [`Input::Persisted`].
+    Commit {
+        /// To be given back.
+        ticket: Ticket,
+        /// What.
+        entries: Vec<Entry>,
+    },
+    /// Drop what expired before then, in small pieces between commits, and report [`Input::ExpiredRows`].
+    Expire {
+        /// Then.
+        now: Timestamp,
+    },
     /// Checkpoint and compact a little.
-    Maintain { now: Timestamp },
+    Maintain {
+        /// The time.
+        now: Timestamp,
+    },
 }
 
 /// Starts the writer. It ends when the sender is dropped and all jobs are done.

@@ -50,15 +50,15 @@ pub(super) struct Model {
     mailbox: BTreeMap<(Address, Position), RecordId>,
     /// Envelopes named by acks, whether one of them releases, and until when.
     named: BTreeMap<Name, (bool, Timestamp)>,
-    about: BTreeMap<(RecordId, Address), BTreeSet<(u8, RecordId)>>,
+    /// Which records name an envelope: (envelope, their mailbox, their kind, record).
+    about: BTreeSet<(RecordId, Address, u8, RecordId)>,
     by_hour: BTreeMap<Hour, BTreeSet<RecordId>>,
     buckets: BTreeMap<(SyncSet, Shard, Hour), BTreeSet<(Timestamp, RecordId)>>,
     digests: BTreeMap<(SyncSet, Shard, Hour), Digest>,
     registrations: BTreeMap<(Address, MemberId), RegistrationRow>,
     pub(super) members: BTreeMap<MemberId, MemberRow>,
     usage: BTreeMap<Address, Usage>,
-    records: u64,
-    bytes: u64,
+    totals: Totals,
     pub(super) peers: Vec<RememberedPeer>,
 }
 
@@ -79,15 +79,14 @@ impl Model {
             rows: BTreeMap::new(),
             mailbox: BTreeMap::new(),
             named: BTreeMap::new(),
-            about: BTreeMap::new(),
+            about: BTreeSet::new(),
             by_hour: BTreeMap::new(),
             buckets: BTreeMap::new(),
             digests: BTreeMap::new(),
             registrations: BTreeMap::new(),
             members: BTreeMap::new(),
             usage: BTreeMap::new(),
-            records: 0,
-            bytes: 0,
+            totals: Totals::default(),
             peers: Vec::new(),
         }
     }
@@ -153,17 +152,17 @@ impl Model {
 
     /// What a record does to the envelopes that it names.
     fn spread(&mut self, record: &Record) {
-        let about = (record.kind().byte(), record.id());
+        let (kind, by) = (record.kind().byte(), record.id());
         match record.body() {
             Body::Envelope(_) => {}
             Body::Custody(custody) => {
                 for id in &custody.items {
-                    self.about.entry((*id, record.address())).or_default().insert(about);
+                    self.about.insert((*id, record.address(), kind, by));
                 }
             }
             Body::Ack(ack) => {
                 for item in &ack.items {
-                    self.about.entry((item.id, record.address())).or_default().insert(about);
+                    self.about.insert((item.id, record.address(), kind, by));
                     let name = (record.address(), item.id, item.created_at);
                     let (release, until) = self.named.entry(name).or_default();
                     *release |= ack.release;
@@ -178,16 +177,24 @@ impl Model {
         match local {
             Local::Registered { member, keys, grant, at } => {
                 let row = RegistrationRow { member: *member, keys: *keys, grant: *grant, at: *at };
-                self.registrations.insert((keys.address(), *member), row);
+                let address = keys.address();
+                if !self.is_registered(&address) {
+                    self.totals.mailboxes += 1;
+                    self.totals.best_effort_bytes -= self.unpaid_bytes(&address);
+                }
+                self.registrations.insert((address, *member), row);
             }
-            Local::Unregistered { member, address } => drop(self.registrations.remove(&(*address, *member))),
+            Local::Unregistered { member, address } => self.unregister(address, *member),
             Local::MemberAdded { member, label, token_hash, at } => {
                 let row = MemberRow { member: *member, label: label.clone(), token_hash: *token_hash, at: *at };
                 self.members.insert(*member, row);
             }
             Local::MemberRevoked { member } => {
                 self.members.remove(member);
-                self.registrations.retain(|(_, of), _| of != member);
+                let theirs: Vec<_> = self.registrations.keys().filter(|(_, of)| of == member).copied().collect();
+                for (address, member) in theirs {
+                    self.unregister(&address, member);
+                }
             }
             Local::Submitted { id, member } => self.change(id, |kept| {
                 if kept.row.kind == RecordKind::Envelope && kept.row.holding == Holding::Held && !kept.row.acked {
@@ -223,6 +230,20 @@ impl Model {
         }
     }
 
+    fn unregister(&mut self, address: &Address, member: MemberId) {
+        if self.registrations.remove(&(*address, member)).is_some() && !self.is_registered(address) {
+            self.totals.mailboxes -= 1;
+            self.totals.best_effort_bytes += self.unpaid_bytes(address);
+        }
+    }
+
+    /// Bytes in a mailbox that nobody submitted here.
+    fn unpaid_bytes(&self, address: &Address) -> u64 {
+        let (from, to) = ((*address, Position(0)), (*address, Position(u64::MAX)));
+        let rows = self.mailbox.range(from..=to).filter_map(|(_, id)| self.rows.get(id)).map(|kept| &kept.row);
+        rows.filter(|row| row.outbox.is_none()).map(|row| u64::from(row.frame_bytes)).sum()
+    }
+
     /// Changes a row and everything that follows from it.
     fn change(&mut self, id: &RecordId, change: impl FnOnce(&mut Kept)) {
         if let Some(mut kept) = self.take(id) {
@@ -243,10 +264,7 @@ impl Model {
             self.buckets.entry(key).or_default().insert((row.expires_at, row.id));
             self.digests.entry(key).or_default().add(&row.id);
         }
-        if row.holding == Holding::Held {
-            self.records += 1;
-            self.bytes += u64::from(row.frame_bytes);
-        }
+        self.totals = self.totals_with(row, |total, more| total + more);
         if let Some(position) = row.position {
             self.mailbox.insert((row.address, position), row.id);
             let usage = self.usage.entry(row.address).or_default();
@@ -255,6 +273,21 @@ impl Model {
         }
         self.by_hour.entry(hour).or_default().insert(row.id);
         self.rows.insert(row.id, kept);
+    }
+
+    /// The totals when a row comes or goes.
+    fn totals_with(&self, row: &Row, apply: impl Fn(u64, u64) -> u64) -> Totals {
+        let bytes = u64::from(row.frame_bytes);
+        let held = u64::from(row.holding == Holding::Held);
+        let unpaid = row.position.is_some() && row.outbox.is_none() && !self.is_registered(&row.address);
+        Totals {
+            records: apply(self.totals.records, held),
+            bytes: apply(self.totals.bytes, held * bytes),
+            best_effort_bytes: apply(self.totals.best_effort_bytes, u64::from(unpaid) * bytes),
+            mailboxes: self.totals.mailboxes,
+            outbox: apply(self.totals.outbox, u64::from(row.outbox.is_some())),
+            marks: apply(self.totals.marks, u64::from(row.holding == Holding::Marked)),
+        }
     }
 
     fn take(&mut self, id: &RecordId) -> Option<Kept> {
@@ -273,10 +306,7 @@ impl Model {
                 }
             }
         }
-        if row.holding == Holding::Held {
-            self.records -= 1;
-            self.bytes -= u64::from(row.frame_bytes);
-        }
+        self.totals = self.totals_with(row, |total, less| total - less);
         if let Some(position) = row.position {
             self.mailbox.remove(&(row.address, position));
             if let Some(usage) = self.usage.get_mut(&row.address) {
@@ -315,12 +345,7 @@ impl Model {
             Body::Ack(ack) => ack.items.iter().map(|item| (item.id, Some(item.created_at))).collect(),
         };
         for (id, created_at) in items {
-            if let Some(about) = self.about.get_mut(&(id, record.address())) {
-                about.remove(&(record.kind().byte(), record.id()));
-                if about.is_empty() {
-                    self.about.remove(&(id, record.address()));
-                }
-            }
+            self.about.remove(&(id, record.address(), record.kind().byte(), record.id()));
             if let Some(created_at) = created_at {
                 let name = (record.address(), id, created_at);
                 if self.named.get(&name).is_some_and(|(_, until)| until.hour() < self.floor) {
@@ -356,12 +381,13 @@ impl Model {
     /// Where the envelope is known, only what its own mailbox's keys vouch for.
     pub(super) fn about(&self, id: &RecordId) -> Vec<RecordId> {
         let address = self.rows.get(id).map(|kept| kept.row.address);
+        let (least, most) = (address.unwrap_or(Address([0; 32])), address.unwrap_or(Address([255; 32])));
+        let from = (*id, least, 0, RecordId([0; 32]));
+        let to = (*id, most, u8::MAX, RecordId([255; 32]));
         let mut found = Vec::new();
         for kind in [RecordKind::Ack, RecordKind::Custody] {
-            let all = self.about.range((*id, Address([0; 32]))..=(*id, Address([255; 32])));
-            let all = all.filter(|((_, at), _)| address.is_none_or(|address| address == *at));
-            let all = all.flat_map(|(_, about)| about.iter()).filter(|(byte, _)| *byte == kind.byte());
-            found.extend(all.map(|(_, id)| *id).take(ABOUT_MAX));
+            let all = self.about.range(from..=to).filter(|(_, _, byte, _)| *byte == kind.byte());
+            found.extend(all.map(|(_, _, _, by)| *by).take(ABOUT_MAX));
         }
         found
     }
@@ -422,16 +448,8 @@ impl Model {
         chosen
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        let mailboxes: BTreeSet<&Address> = self.registrations.keys().map(|(address, _)| address).collect();
-        Totals {
-            records: self.records,
-            bytes: self.bytes,
-            best_effort_bytes: self.best_effort().map(|row| u64::from(row.frame_bytes)).sum(),
-            mailboxes: mailboxes.len() as u64,
-            outbox: self.rows.values().filter(|kept| kept.row.outbox.is_some()).count() as u64,
-            marks: self.rows.values().filter(|kept| kept.row.holding == Holding::Marked).count() as u64,
-        }
+    pub(super) const fn totals(&self) -> Totals {
+        self.totals
     }
 
     pub(super) fn oldest_uncollected(&self) -> Option<Timestamp> {

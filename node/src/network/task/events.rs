@@ -234,10 +234,9 @@ impl Task {
                 addresses.push(address);
             }
         }
-        // With an empty routing table kad dials nobody; it still answers.
-        if self.config.discovery {
+        if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
             for address in &addresses {
-                self.swarm.behaviour_mut().kad.add_address(&id, address.clone());
+                kad.add_address(&id, address.clone());
             }
         }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -383,7 +382,9 @@ impl Task {
                 if is_provider_key(&self.config.params, &record.key) {
                     record.addresses.truncate(PEER_ADDRESSES_MAX);
                     use kad::store::RecordStore;
-                    if let Err(error) = self.swarm.behaviour_mut().kad.store_mut().add_provider(record) {
+                    if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut()
+                        && let Err(error) = kad.store_mut().add_provider(record)
+                    {
                         tracing::debug!(%error, "an announcement was not kept");
                     }
                 } else {

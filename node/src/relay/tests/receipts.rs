@@ -49,6 +49,19 @@ fn letters_that_come_together_share_a_receipt() {
 }
 
 #[test]
+fn what_was_collected_before_its_receipt_was_due_gets_none() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register(&mailbox);
+    let [collected, waits] = [mailbox.envelope(1), mailbox.envelope(2)];
+    node.gossip(collected.frame());
+    node.gossip(waits.frame());
+    node.gossip(mailbox.ack(&[&collected], true).frame());
+    node.wait_ms(2000);
+    assert_eq!(node.receipts(), [vec![waits.id()]]);
+}
+
+#[test]
 fn the_senders_own_home_issues_receipts_too() {
     let mut node = Node::new(1);
     let mailbox = Mailbox::direct(1);

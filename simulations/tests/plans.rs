@@ -127,3 +127,34 @@ fn more_nodes_mean_more_of_everything() {
     let ratio = large.1 as f64 / small.1 as f64;
     assert!((9.0..11.0).contains(&ratio), "{ratio}");
 }
+
+#[test]
+fn topologies_and_latencies_come_from_files_beside_the_scenario() {
+    let temp = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(temp.path().join(name), text).unwrap();
+    write(
+        "net.graphml",
+        "<graphml><key id=\"r\" attr.name=\"region\"/><graph><node id=\"a\"><data key=\"r\">south</data></node>\
+         <node id=\"b\"/><node id=\"c\"/><edge source=\"a\" target=\"b\"/></graph></graphml>",
+    );
+    write("rtt.csv", "place,here,there\nhere,2,80\nthere,,4\n");
+    let head = "name = \"mine\"\nabout = \"x\"\nduration = \"1h\"\n[topology]\nkind = \"file\"\npath = \"net.graphml\"\n\
+                [latency]\nkind = \"regions\"\nmatrix = \"rtt.csv\"\n[[regions]]\nname = \"north\"\nshare = 1.0\nplace = \"here\"\n";
+    let text = format!("{head}[[regions]]\nname = \"south\"\nshare = 0.0\nplace = \"there\"\n");
+    write("mine.toml", &text);
+    let path = temp.path().join("mine.toml");
+    let plan = drawn(path.to_str().unwrap(), 1, &Overrides::default()).plan;
+    assert_eq!(plan.nodes.iter().map(|node| node.region).collect::<Vec<_>>(), [1, 0, 0]);
+    assert_eq!(plan.links.len(), 2, "the island is joined");
+    let griot_simulations::plan::LatencyPlan::Regions { one_way_ms, .. } = &plan.latency else { panic!() };
+    assert_eq!(one_way_ms, &[[1, 40], [40, 2]]);
+    // What a file says wrongly is said with the file's name.
+    write("mine.toml", head);
+    let scenario = scenario::parse(&scenario::load(path.to_str().unwrap()).unwrap(), &Overrides::default()).unwrap();
+    assert!(draw(&scenario, 1).unwrap_err().to_string().contains("`south`"));
+    write("rtt.csv", "place,here\nhere,x\n");
+    write("mine.toml", &text);
+    let scenario = scenario::parse(&scenario::load(path.to_str().unwrap()).unwrap(), &Overrides::default()).unwrap();
+    let error = draw(&scenario, 1).unwrap_err().to_string();
+    assert!(error.contains("rtt.csv") && error.contains("line 2"), "{error}");
+}

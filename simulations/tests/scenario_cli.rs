@@ -114,6 +114,8 @@ fn sweeps_are_gathered_compared_and_drawn() {
     assert!(sim(&["report", a.to_str().unwrap()]).status.success());
     let html = fs::read_to_string(a.join("report.html")).unwrap();
     assert!(html.contains("95 % confidence") && !html.contains("NaN"));
+    let over_time = fs::read_to_string(a.join("plots/delivered-over-time-1.svg")).unwrap();
+    assert!(over_time.contains(">outage<") && over_time.matches("<polyline").count() == 2, "Griot and the baseline");
     assert_eq!(fs::read_to_string(a.join("sweep.csv")).unwrap().lines().count(), 5);
     let compared = sim(&["compare", a.to_str().unwrap(), b.to_str().unwrap(), "--json"]);
     assert!(compared.status.success(), "{}", err(&compared));

@@ -332,3 +332,6 @@ fn to_text(summary: &Summary) -> String {
         summary.trace_hash
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! A message to one person is one pair; a message to a group of eight is seven, because its author is no reader of it. So a
 //! network that delivers to half of a group has delivered half.
 
-use crate::plan::{MailboxPlan, MessageFate, MessagePlan, NodeIndex, PersonIndex, Plan, Recording};
+use crate::plan::{Delivery, MailboxPlan, MessageFate, MessagePlan, NodeIndex, PersonIndex, Plan, Recording};
 
 /// What became of one message for one of its readers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,9 +82,13 @@ pub fn pairs<'a>(plan: &'a Plan, recording: &'a Recording) -> impl Iterator<Item
             plan.mailboxes.get(message.mailbox.0 as usize).map(|mailbox| (number, message, fate, mailbox))
         })
         .flat_map(|(number, message, fate, mailbox)| {
+            // By reader, the first reading first: a channel has thousands of readers, each looked up once.
+            let mut first: Vec<&Delivery> = fate.deliveries.iter().collect();
+            first.sort_by_key(|delivery| (delivery.reader, delivery.at));
+            first.dedup_by_key(|delivery| delivery.reader);
             mailbox.readers.iter().filter(move |reader| **reader != message.author).map(move |reader| {
-                let first = fate.deliveries.iter().filter(|delivery| delivery.reader == *reader).min_by_key(|d| d.at);
-                let delivery = first.map(|delivery| (delivery.at.0, delivery.home, delivery.hops));
+                let found = first.binary_search_by_key(reader, |delivery| delivery.reader).ok();
+                let delivery = found.map(|place| (first[place].at.0, first[place].home, first[place].hops));
                 Pair { number, message, fate, mailbox, reader: *reader, delivery }
             })
         })

@@ -76,8 +76,15 @@ impl Axis {
             }
             Scale::Log => {
                 let (low, high) = (libm::log10(self.min).round() as i32, libm::log10(self.max).round() as i32);
+                // Over few powers of ten the numbers between them are shown too.
+                let between: &[f64] = if high - low <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 let every = ((high - low) / 8 + 1).max(1) as usize;
-                (low..=high).step_by(every).map(|power| 10_f64.powi(power)).map(|value| (value, short(value))).collect()
+                (low..=high)
+                    .step_by(every)
+                    .flat_map(|power| between.iter().map(move |digit| digit * libm::pow(10.0, f64::from(power))))
+                    .filter(|value| *value <= self.max * (1.0 + 1e-9))
+                    .map(|value| (value, short(value)))
+                    .collect()
             }
         }
     }
@@ -118,7 +125,7 @@ fn thousands(text: &str) -> String {
 
 /// A power of ten as people write it.
 fn short(value: f64) -> String {
-    if value >= 1e6 {
+    if value >= 1e6 && (libm::log10(value) - libm::log10(value).round()).abs() < 1e-9 {
         let power = libm::log10(value).round() as i32;
         let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
         let raised: String =
@@ -154,6 +161,7 @@ mod tests {
         let ticks = Axis::log("x", 3.0, 40_000.0).ticks();
         let labels: Vec<_> = ticks.iter().map(|(_, label)| label.as_str()).collect();
         assert_eq!(labels, ["1", "10", "100", "1000", "10\u{2009}000", "100\u{2009}000"]);
-        assert_eq!(Axis::log("x", 1e6, 1e7).ticks()[1].1, "10⁷");
+        let few: Vec<_> = Axis::log("x", 1e6, 1e7).ticks().into_iter().map(|(_, label)| label).collect();
+        assert_eq!(few, ["10⁶", "2\u{2009}000\u{2009}000", "5\u{2009}000\u{2009}000", "10⁷"]);
     }
 }

@@ -179,20 +179,24 @@ impl Chart {
     }
 
     fn draw_legend(&self, svg: &mut Svg) {
-        let mut x = LEFT;
         let named: Vec<&Series> = self.series.iter().filter(|series| !series.name.is_empty()).collect();
-        if named.is_empty() {
-            return;
-        }
-        let y = if self.shaded.is_some() { 46.0 } else { 54.0 };
-        for series in named {
+        let width = |series: &Series| 56.0 + LETTER * series.name.chars().count() as f64;
+        let one_row = LEFT + named.iter().map(|series| width(series)).sum::<f64>() <= WIDTH;
+        let (mut x, mut y) = (LEFT, if one_row { 46.0 } else { 40.0 });
+        // In two rows the entries of the second stand below those of the first: what belongs together is seen together.
+        let columns = named.len().div_ceil(if one_row { 1 } else { 2 });
+        let column = named.iter().map(|series| width(series)).fold(0.0, f64::max);
+        for (place, series) in named.into_iter().enumerate() {
+            if place > 0 && place % columns == 0 {
+                (x, y) = (LEFT, y + 19.0);
+            }
             let colour = PALETTE[series.colour % PALETTE.len()];
             if series.stroke != Stroke::None {
                 svg.line((x, y), (x + 34.0, y), colour, 2.2, series.stroke.dashes());
             }
             draw_marker(svg, series.marker, (x + 17.0, y), colour);
             svg.text((x + 40.0, y + 4.0), Anchor::Start, 12.0, &series.name);
-            x += 56.0 + LETTER * series.name.chars().count() as f64;
+            x += if one_row { width(series) } else { column };
         }
     }
 }

@@ -80,7 +80,8 @@ impl RunData {
     }
 }
 
-fn network(folder: &Path) -> Result<Network, OutcomeError> {
+/// Reads the tables of one network.
+pub(super) fn network(folder: &Path) -> Result<Network, OutcomeError> {
     let mut network = Network::default();
     let read = |name: &str, columns: &[&str], each: &mut dyn FnMut(&tables::Row<'_>)| {
         let path = folder.join(name);

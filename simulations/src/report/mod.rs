@@ -1,6 +1,6 @@
 //! Reports: the plots of a run or of a sweep, as one HTML file that needs nothing else and as SVG files for a paper.
 //!
-//! The plots are drawn by a small module of our own ([`svg`], [`chart`]) instead of a plotting crate: what they must do is
+//! The plots are drawn by a small module of our own (`svg`, `chart`) instead of a plotting crate: what they must do is
 //! little (lines, dots, error bars, a shaded time, a logarithmic axis), and what matters is that they read well in black and
 //! white, for the colour-blind, and in fonts that a journal accepts, which means real text, dash patterns and markers.
 
@@ -29,7 +29,7 @@ pub use html::{bytes, duration};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plot {
     /// The name of its file.
-    pub name: &'static str,
+    pub name: String,
     /// What it shows, in a sentence or two.
     pub caption: String,
     /// The picture.

@@ -71,10 +71,7 @@ fn delivered(data: &RunData) -> Plot {
     let time = Time::of(data);
     let mut series = Vec::new();
     for (name, network, colour, stroke, marker) in both(data) {
-        let mut written: Vec<u64> = network.pairs.iter().map(|pair| pair.written).collect();
-        let mut read: Vec<u64> = network.pairs.iter().filter_map(|pair| pair.read).collect();
-        written.sort_unstable();
-        read.sort_unstable();
+        let (written, read) = sorted(network);
         let points = (1..=MOMENTS).filter_map(|moment| {
             let at = time.end_ms * moment / MOMENTS;
             let so_far = written.partition_point(|ms| *ms <= at);
@@ -92,7 +89,7 @@ fn delivered(data: &RunData) -> Plot {
         x_names: Vec::new(),
     };
     Plot {
-        name: "delivered",
+        name: "delivered".into(),
         caption:
             "Of all pairs of a message and a reader written until each moment, the share that had been read by then."
                 .into(),
@@ -127,13 +124,13 @@ fn prompt(data: &RunData) -> Plot {
     };
     let caption = "The share of what was written at each time that its reader had within a minute of run time. Readers who \
                    are off line cannot have it so soon in either network.";
-    Plot { name: "prompt", caption: caption.into(), svg: chart.to_svg() }
+    Plot { name: "prompt".into(), caption: caption.into(), svg: chart.to_svg() }
 }
 
 /// The distribution of latencies, of all that was offered: what never arrived keeps the line below 100 %.
 fn latency(data: &RunData) -> Plot {
     let mut series = Vec::new();
-    let mut longest = 10_u64;
+    let (mut shortest, mut longest) = (u64::MAX, 10_u64);
     for (name, network, colour, stroke, marker) in both(data) {
         let cases = [
             (name.to_owned(), stroke, marker, None),
@@ -158,12 +155,13 @@ fn latency(data: &RunData) -> Plot {
                 .collect();
             took.sort_unstable();
             longest = longest.max(took.last().copied().unwrap_or(0));
+            shortest = shortest.min(took.first().copied().unwrap_or(u64::MAX));
             series.push(Series::new(name, colour, stroke, marker, distribution(&took, offered)));
         }
     }
     let chart = Chart {
         title: "Latency".into(),
-        x: Axis::log("From writing to reading (ms, logarithmic)", 1.0, longest as f64),
+        x: Axis::log("From writing to reading (ms, logarithmic)", shortest.min(longest) as f64, longest as f64),
         y: Axis::exact("Read by then, of all written (%)", 0.0, 100.0),
         series,
         shaded: None,
@@ -171,7 +169,7 @@ fn latency(data: &RunData) -> Plot {
     };
     let caption = "The cumulative distribution of the time from writing to reading. Where a line ends below 100 %, the rest had \
                    not been read at the end of the run.";
-    Plot { name: "latency", caption: caption.into(), svg: chart.to_svg() }
+    Plot { name: "latency".into(), caption: caption.into(), svg: chart.to_svg() }
 }
 
 /// The cumulative distribution of sorted samples, in at most [`MOMENTS`] steps.
@@ -183,48 +181,60 @@ fn distribution(sorted: &[u64], offered: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn over_minutes(data: &RunData, value: impl Fn(&crate::plan::Minute) -> f64) -> (Time, Vec<Series>, f64) {
+/// What waits: written and not yet read.
+fn backlog(data: &RunData) -> Plot {
     let time = Time::of(data);
     let mut highest = 0.0_f64;
     let mut series = Vec::new();
     for (name, network, colour, stroke, marker) in both(data) {
-        let points: Vec<(f64, f64)> = network
-            .timeline
-            .iter()
-            .map(|minute| (time.at(((minute.minute + 1) * 60_000).min(time.end_ms)), value(minute)))
+        let (written, read) = sorted(network);
+        let points: Vec<(f64, f64)> = (0..=MOMENTS)
+            .map(|moment| {
+                let at = time.end_ms * moment / MOMENTS;
+                let waits = written.partition_point(|ms| *ms <= at) - read.partition_point(|ms| *ms <= at);
+                (time.at(at), waits as f64)
+            })
             .collect();
         highest = points.iter().map(|(_, y)| *y).fold(highest, f64::max);
         series.push(Series::new(name, colour, stroke, marker, points));
     }
-    (time, series, highest)
-}
-
-/// What waits: accepted and not yet read.
-fn backlog(data: &RunData) -> Plot {
-    let (time, series, highest) = over_minutes(data, |minute| minute.in_custody as f64);
     let chart = Chart {
         title: "Backlog".into(),
         x: time.axis(),
-        y: Axis::linear("Accepted and not yet read (messages × readers)", 0.0, highest),
+        y: Axis::linear("Written and not yet read (pairs)", 0.0, highest),
         shaded: shade(data, &time),
         series,
         x_names: Vec::new(),
     };
-    let caption = "What a node had accepted and its reader had not yet read, at the end of each minute. What nobody could \
-                   accept (a provider that is down) is not in it.";
-    Plot { name: "backlog", caption: caption.into(), svg: chart.to_svg() }
+    let caption = "Pairs of a message and a reader that had been written and not yet read, whether a node had accepted the \
+                   message or its author still had it.";
+    Plot { name: "backlog".into(), caption: caption.into(), svg: chart.to_svg() }
+}
+
+/// When everything was written, and when it was read, each in order.
+pub(super) fn sorted(network: &Network) -> (Vec<u64>, Vec<u64>) {
+    let mut written: Vec<u64> = network.pairs.iter().map(|pair| pair.written).collect();
+    let mut read: Vec<u64> = network.pairs.iter().filter_map(|pair| pair.read).collect();
+    written.sort_unstable();
+    read.sort_unstable();
+    (written, read)
 }
 
 /// Traffic between nodes.
 fn bytes_over_time(data: &RunData) -> Plot {
     let time = Time::of(data);
     let nodes = data.griot.nodes.len().max(1) as f64;
+    // Minutes are put together where there are more than can be told apart: syncs come every half minute, and single minutes
+    // would draw a hedge.
+    let together = data.griot.timeline.len().div_ceil(STRETCHES as usize * 2).max(1);
     let points: Vec<(f64, f64)> = data
         .griot
         .timeline
-        .iter()
-        .map(|minute| {
-            (time.at(((minute.minute + 1) * 60_000).min(time.end_ms)), minute.bytes as f64 / 60.0 / 1024.0 / nodes)
+        .chunks(together)
+        .filter_map(|minutes| {
+            let sent: u64 = minutes.iter().map(|minute| minute.bytes).sum();
+            let end = ((minutes.last()?.minute + 1) * 60_000).min(time.end_ms);
+            Some((time.at(end), sent as f64 / (60.0 * minutes.len() as f64) / 1024.0 / nodes))
         })
         .collect();
     let highest = points.iter().map(|(_, y)| *y).fold(0.0, f64::max);
@@ -238,7 +248,7 @@ fn bytes_over_time(data: &RunData) -> Plot {
     };
     let caption = "What nodes send to each other, for each node and second. The central provider has nobody to send to; what \
                    people's own lines carry is in neither.";
-    Plot { name: "traffic", caption: caption.into(), svg: chart.to_svg() }
+    Plot { name: "traffic".into(), caption: caption.into(), svg: chart.to_svg() }
 }
 
 /// What each node sent in all.
@@ -273,7 +283,7 @@ fn bytes_per_node(data: &RunData) -> Plot {
     };
     let caption = "Bytes that each node sent to other nodes in the whole run, from the node that sent least to the one that \
                    sent most.";
-    Plot { name: "bytes-per-node", caption: caption.into(), svg: chart.to_svg() }
+    Plot { name: "bytes-per-node".into(), caption: caption.into(), svg: chart.to_svg() }
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@ use std::{fmt::Write as _, path::Path};
 
 use super::{
     Chart, Marker, Plot, Series, Stroke,
-    axis::{Axis, Scale},
+    axis::{Axis, Scale, time_unit},
+    data::network,
     html,
+    plots::sorted,
     svg::escape,
 };
 use crate::{
-    outcome::OutcomeError,
-    sweep::{METRICS, Sweep, gather, write},
+    outcome::{OutcomeError, files},
+    sweep::{Estimate, Group, METRICS, Run, Sweep, gather, write},
 };
 
 /// Makes the tables again from the folders that are there, and the report from them.
@@ -20,8 +22,75 @@ pub fn report(folder: &Path) -> Result<(String, Vec<Plot>), OutcomeError> {
         return Err(OutcomeError::NoRun(folder.to_path_buf()));
     }
     let sweep = write(folder, &runs)?;
-    let plots = plots(&sweep);
+    let mut plots = plots(&sweep);
+    for (number, group) in sweep.groups.iter().enumerate() {
+        let own: Vec<&Run> = runs.iter().filter(|run| belongs(run, group)).collect();
+        plots.insert(number, over_time(&own, group, number)?);
+    }
     Ok((page(&sweep, &plots), plots))
+}
+
+fn belongs(run: &Run, group: &Group) -> bool {
+    run.manifest.scenario == group.scenario && run.manifest.parameters.join(" ") == group.settings
+}
+
+/// Moments at which the runs of a group are compared: each has an error bar, and more would run into each other.
+const MOMENTS: u64 = 24;
+
+/// Delivered so far, of what was written so far: the mean over seeds at each moment, with its confidence interval.
+fn over_time(runs: &[&Run], group: &Group, number: usize) -> Result<Plot, OutcomeError> {
+    let end_ms = runs.iter().map(|run| run.summary.virtual_ms).max().unwrap_or(1).max(1);
+    let (unit, unit_ms) = time_unit(end_ms as f64);
+    let mut series = Vec::new();
+    for (below, name, colour, stroke, marker) in [
+        (None, "Griot", 0, Stroke::Solid, Marker::Circle),
+        (Some(files::CENTRAL), "one central provider", 1, Stroke::Dashed, Marker::Square),
+    ] {
+        let mut samples: Vec<Vec<f64>> = vec![Vec::new(); MOMENTS as usize];
+        for run in runs {
+            let folder = below.map_or_else(|| run.folder.clone(), |below| run.folder.join(below));
+            if !folder.exists() {
+                continue;
+            }
+            let (written, read) = sorted(&network(&folder)?);
+            for (moment, list) in (1..).zip(&mut samples) {
+                let at = end_ms * moment / MOMENTS;
+                let so_far = written.partition_point(|ms| *ms <= at);
+                let arrived = read.partition_point(|ms| *ms <= at);
+                if so_far > 0 {
+                    list.push(100.0 * arrived as f64 / so_far as f64);
+                }
+            }
+        }
+        let mut one = Series::new(name, colour, stroke, marker, Vec::new());
+        for (moment, list) in (1_u32..).zip(&samples) {
+            if let Some(of) = Estimate::of(list) {
+                let x = end_ms as f64 * f64::from(moment) / MOMENTS as f64 / unit_ms;
+                one.points.push((x, of.mean));
+                one.errors.push(of.ci95);
+            }
+        }
+        if !one.points.is_empty() {
+            series.push(one);
+        }
+    }
+    let outage = runs.first().and_then(|run| run.summary.figures.outage.as_ref());
+    let settings = if group.settings.is_empty() { String::new() } else { format!(", {}", group.settings) };
+    let chart = Chart {
+        title: format!("Delivered so far{settings}"),
+        x: Axis::exact(format!("Time since the run began ({unit})"), 0.0, end_ms as f64 / unit_ms),
+        y: Axis::exact("Read, of all written so far (%)", 0.0, 100.0),
+        shaded: outage
+            .map(|outage| (outage.from_ms as f64 / unit_ms, outage.until_ms as f64 / unit_ms, "outage".to_owned())),
+        series,
+        x_names: Vec::new(),
+    };
+    let caption = format!(
+        "Of all pairs of a message and a reader written until each moment, the share that had been read by then: means over {} \
+         seeds with 95 % confidence intervals (Student's t).",
+        runs.len()
+    );
+    Ok(Plot { name: format!("delivered-over-time-{}", number + 1), caption, svg: chart.to_svg() })
 }
 
 /// What is plotted: file name, title, the label of the y axis, a factor, the scale, and the metrics.
@@ -135,7 +204,7 @@ fn plot(sweep: &Sweep, shown: &Shown) -> Option<Plot> {
     };
     let caption =
         format!("{}: means over seeds with 95 % confidence intervals (Student's t), {runs} runs.", shown.title);
-    Some(Plot { name: shown.name, caption, svg: chart.to_svg() })
+    Some(Plot { name: shown.name.to_owned(), caption, svg: chart.to_svg() })
 }
 
 fn page(sweep: &Sweep, plots: &[Plot]) -> String {

@@ -57,10 +57,9 @@ impl State {
     }
 
     fn between(sides: &BTreeMap<String, (Vec<NodeIndex>, Vec<NodeIndex>)>, a: NodeIndex, b: NodeIndex) -> bool {
-        sides.values().any(|(from, to)| {
-            (from.binary_search(&a).is_ok() && to.binary_search(&b).is_ok())
-                || (from.binary_search(&b).is_ok() && to.binary_search(&a).is_ok())
-        })
+        sides
+            .values()
+            .any(|(from, to)| (from.contains(&a) && to.contains(&b)) || (from.contains(&b) && to.contains(&a)))
     }
 
     /// Whether nothing (or nothing one way) gets from one node to another.
@@ -102,7 +101,7 @@ pub fn picture(data: &RunData) -> Option<Plot> {
                    out; links to them and links across a partition are gone; throttled links are dashed. The size of a node \
                    says how many people live there.";
     Some(Plot {
-        name: "topology",
+        name: "topology".into(),
         caption: caption.into(),
         svg: svg.finish("The network before and during the outage"),
     })

@@ -2,7 +2,7 @@
 //!
 //! A run with sixty nodes and three thousand messages that breaks an invariant says little. So parts are taken away (faults,
 //! messages, people, nodes, links) as long as the failure stays: delta debugging (Zeller and Hildebrandt 2002). Whatever is
-//! taken, a plan stays a plan: what named a removed node or person is removed or mended with it ([`keep`]).
+//! taken, a plan stays a plan: what named a removed node or person is removed or mended with it.
 //!
 //! Nothing here runs anything: whether a smaller plan still fails is the caller's to say, so the search is tested by itself.
 

@@ -3,14 +3,29 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use griot_simulations::load;
+use griot_simulations::{
+    cli::{self, WorldFailure},
+    load,
+    plan::{Listener, Plan, Recording},
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measure and (later) simulate Griot nodes.
+/// What happens to messages if…? Real Griot nodes, measured, or thousands of them in virtual time.
 #[derive(Debug, Parser)]
-#[command(name = "griot-sim", version, about, propagate_version = true)]
+#[command(
+    name = "griot-sim",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "\
+Start here:
+  griot-sim list                        the scenarios there are
+  griot-sim run smoke                   run one; the same seed gives the same run, to the bit
+  griot-sim report runs/smoke/seed-1    draw it
+  griot-sim COMMAND --help              every command has examples"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -18,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Scenarios(cli::Command),
     /// Measure how many records a node durably accepts, and how fast it answers and pushes.
     #[command(after_help = "\
 Examples:
@@ -58,7 +75,18 @@ struct LoadArgs {
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Load(args) } = Cli::parse();
+    match Cli::parse().command {
+        Command::Scenarios(command) => cli::main(command, &world),
+        Command::Load(args) => load(args),
+    }
+}
+
+/// Runs a plan.
+fn world(plan: &Plan, listener: &mut (dyn Listener + Send)) -> Result<Recording, WorldFailure> {
+    griot_simulations::world::run(plan, listener).map_err(|error| WorldFailure(error.to_string()))
+}
+
+fn load(args: LoadArgs) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),

@@ -193,6 +193,9 @@ pub struct MessagePlan {
 }
 
 /// Something that happens.
+///
+/// Faults are drawn independently of each other, so an event may find things as it would make them: starting a node that
+/// runs or has died, stopping one that is down, sending somebody off line who is. Such an event changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EventPlan {
     /// A node loses power: what it had not synced is gone.
@@ -203,7 +206,7 @@ pub enum EventPlan {
     Stop(NodeIndex),
     /// A node and its disk are gone for ever.
     Die(NodeIndex),
-    /// A node loses its store and goes on with an empty one (its identity stays).
+    /// A node loses its store and goes on with an empty one (its identity stays). One that is down comes back empty.
     LoseStore(NodeIndex),
     /// A node's disk is full (`true`) or has room again.
     DiskFull(NodeIndex, bool),
@@ -221,7 +224,7 @@ pub enum EventPlan {
         /// To these.
         to: Vec<NodeIndex>,
     },
-    /// That partition is over.
+    /// That partition or throttle is over.
     Heal {
         /// Its name.
         name: String,

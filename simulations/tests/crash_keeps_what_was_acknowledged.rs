@@ -5,7 +5,7 @@
 
 mod world_support;
 
-use griot_simulations::plan::{EventPlan, NodeIndex};
+use griot_simulations::plan::{EventPlan, NodeIndex, PersonIndex};
 use world_support::*;
 
 #[test]
@@ -29,6 +29,30 @@ fn nothing_that_was_acknowledged_is_lost_and_nothing_comes_twice() {
         &recording,
         &["acknowledged-survives-crash", "accepted-is-delivered", "shown-once", "acked-is-gone", "stored-is-true"],
     );
+}
+
+#[test]
+fn events_that_find_things_as_they_would_make_them_change_nothing() {
+    let mut plan = village(8, 24, 7);
+    write(&mut plan, 30, 20_000, 150_000);
+    at(&mut plan, 30_000, EventPlan::Start(NodeIndex(1)));
+    at(&mut plan, 40_000, EventPlan::Stop(NodeIndex(2)));
+    at(&mut plan, 41_000, EventPlan::Start(NodeIndex(2)));
+    at(&mut plan, 50_000, EventPlan::Crash(NodeIndex(3)));
+    for ms in [51_000, 52_000] {
+        at(&mut plan, ms, EventPlan::Crash(NodeIndex(3)));
+        at(&mut plan, ms, EventPlan::Stop(NodeIndex(3)));
+    }
+    at(&mut plan, 60_000, EventPlan::Start(NodeIndex(3)));
+    at(&mut plan, 61_000, EventPlan::Online(PersonIndex(5)));
+    at(&mut plan, 62_000, EventPlan::Offline(PersonIndex(6)));
+    at(&mut plan, 63_000, EventPlan::Offline(PersonIndex(6)));
+    at(&mut plan, 90_000, EventPlan::Online(PersonIndex(6)));
+    at(&mut plan, 91_000, EventPlan::Heal { name: "no such cut".to_owned() });
+    let recording = run(&plan);
+    assert_eq!(recording.nodes[3].crashes, 1);
+    assert_eq!(delivered(&plan, &recording), 30);
+    assert_lawful(&recording, &["accepted-is-delivered", "shown-once"]);
 }
 
 #[test]

@@ -6,10 +6,10 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | time | tokio's clock is paused and jumps to the next timer when nothing is left to do; `std::time` follows it ([`time`]) |
+//! | time | tokio's clock is paused and jumps to the next timer when nothing is left to do; `std::time` follows it (`time`) |
 //! | entropy | every random byte on this thread is drawn from the seed (`griot_virtual_host`) |
-//! | threads | there is one; the writer thread is a task ([`disk`]) |
-//! | the network | bytes arrive when the plan's latencies, bandwidths and partitions say ([`net`]) |
+//! | threads | there is one; the writer thread is a task (`disk`) |
+//! | the network | bytes arrive when the plan's latencies, bandwidths and partitions say (`net`) |
 //!
 //! Everything else is the production code: the swarm with gossipsub, kad, identify, ping and request-response, the
 //! driver, the relay, sync, signatures. `node/` knows nothing of the simulator; it is put together of parts

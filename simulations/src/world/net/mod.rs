@@ -18,6 +18,8 @@ mod latency;
 mod pipe;
 mod stream;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::{

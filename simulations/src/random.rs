@@ -110,6 +110,19 @@ impl Random {
         chosen.into_iter().map(|place| list[place]).collect()
     }
 
+    /// `count` different whole numbers below `bound` in order, or all where there are fewer (Floyd's method: the work is by
+    /// the count and not by the bound).
+    pub fn distinct_below(&mut self, bound: u64, count: u64) -> Vec<u64> {
+        let mut chosen = std::collections::BTreeSet::new();
+        for last in bound - count.min(bound)..bound {
+            let drawn = self.below(last + 1);
+            if !chosen.insert(drawn) {
+                chosen.insert(last);
+            }
+        }
+        chosen.into_iter().collect()
+    }
+
     /// A place in a list of weights, as likely as its weight says; `None` where no weight is above 0.
     pub fn weighted(&mut self, weights: &[f64]) -> Option<usize> {
         let total: f64 = weights.iter().filter(|weight| **weight > 0.0).sum();
@@ -186,6 +199,15 @@ mod tests {
         assert!(chosen.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(random.choose(&list, 200), list);
         assert_eq!(random.choose::<u32>(&[], 3), Vec::<u32>::new());
+        let mut hits = [0_u32; 10];
+        for _ in 0..5000 {
+            let few = random.distinct_below(10, 3);
+            assert!(few.len() == 3 && few.windows(2).all(|pair| pair[0] < pair[1]));
+            few.iter().for_each(|number| hits[*number as usize] += 1);
+        }
+        assert!(hits.iter().all(|hit| (1380..1620).contains(hit)), "each as often as any other: {hits:?}");
+        assert_eq!(random.distinct_below(3, 9), [0, 1, 2]);
+        assert_eq!(random.distinct_below(0, 9), Vec::<u64>::new());
     }
 
     #[test]

@@ -158,3 +158,93 @@ fn topologies_and_latencies_come_from_files_beside_the_scenario() {
     let error = draw(&scenario, 1).unwrap_err().to_string();
     assert!(error.contains("rtt.csv") && error.contains("line 2"), "{error}");
 }
+
+#[test]
+fn hostile_values_are_refused_in_words() {
+    let keys = [
+        "duration",
+        "starts_at",
+        "compress",
+        "network.nodes",
+        "network.bits",
+        "network.postage_bits",
+        "network.fsync",
+        "topology.degree",
+        "topology.kind",
+        "latency.median_ms",
+        "latency.sigma",
+        "bandwidth.slow_share",
+        "bandwidth.up_kib_per_second",
+        "nat.share",
+        "people.per_node",
+        "people.homes",
+        "people.largest_share",
+        "people.online.kind",
+        "workload.per_person_per_day",
+        "workload.curve",
+        "workload.contacts",
+        "workload.sizes",
+        "workload.life",
+        "workload.from",
+        "workload.until",
+        "workload.groups.per_hundred_people",
+        "workload.groups.size",
+        "workload.groups.share",
+        "workload.channels.per_day",
+        "workload.bots.answer_after_max",
+        "workload.bursts",
+        "faults.0.at",
+        "faults.0.every",
+        "faults.0.lasts",
+        "faults.0.nodes",
+        "faults.1.nodes.share",
+        "faults.3.seconds",
+        "adversaries",
+        "outage.at",
+        "outage.lasts",
+        "central.kind",
+        "central.share",
+    ];
+    let values = [
+        "nan",
+        "inf",
+        "-inf",
+        "-1",
+        "1e308",
+        "9223372036854775807",
+        "\"\"",
+        "\"9999999999999999d\"",
+        "\"3650d\"",
+        "true",
+        "[]",
+        "{}",
+        "[nan]",
+        "0",
+        "\"0s\"",
+    ];
+    let (mut refused, mut drawn) = (0, 0);
+    for key in keys {
+        for value in values {
+            let params = vec![(key.to_owned(), value.to_owned())];
+            let parsed =
+                scenario::parse(&scenario::load("smoke").unwrap(), &Overrides { params, ..Overrides::default() });
+            // Whatever passes is small enough to be drawn, and what cannot be drawn says why.
+            match parsed.map(|scenario| draw(&scenario, 1)) {
+                Ok(Ok(plan)) => {
+                    scenario::plan_file::check_plan(&plan.plan)
+                        .unwrap_or_else(|what| panic!("{key} = {value}: {what}"));
+                    drawn += 1;
+                }
+                Ok(Err(error)) => {
+                    assert!(!error.to_string().is_empty());
+                    refused += 1;
+                }
+                Err(error) => {
+                    assert!(error.to_string().len() > 20, "{key} = {value}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 450 && drawn > 20, "{refused} refused, {drawn} drawn");
+}

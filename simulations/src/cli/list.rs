@@ -40,7 +40,7 @@ pub fn list(args: &ListArgs) -> ExitCode {
         } else {
             let times = if scenario.compress > 1 { format!(" ÷ {}", scenario.compress) } else { String::new() };
             println!(
-                "{name:<30} {:>3} nodes, {:<7} {}",
+                "{name:<30} {:>3} nodes, {:<12} {}",
                 scenario.network.nodes,
                 format!("{}{times}", scenario.duration),
                 scenario.about

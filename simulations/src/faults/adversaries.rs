@@ -61,8 +61,8 @@ pub fn close_in(
     for (place, section) in sections.iter().enumerate() {
         let own: Vec<u32> = (0..graph.nodes()).filter(|node| roles.section[*node as usize] == Some(place)).collect();
         for &node in &own {
-            for other in random.choose(&honest, section.links as usize) {
-                graph.add(node, other);
+            for place in random.distinct_below(honest.len() as u64, u64::from(section.links)) {
+                graph.add(node, honest[place as usize]);
             }
         }
         let Some(around) = &section.around else { continue };

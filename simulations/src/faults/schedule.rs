@@ -198,7 +198,7 @@ impl Context<'_> {
                 }
             }
             FaultKind::Throttle => {
-                let bytes_per_second = self.fault.kib_per_second.unwrap_or(0) * 1024;
+                let bytes_per_second = self.fault.kib_per_second.unwrap_or(0).saturating_mul(1024);
                 events.push((
                     at,
                     EventPlan::Throttle { name: name.clone(), from: nodes.to_vec(), to: others, bytes_per_second },

@@ -123,14 +123,15 @@ fn thousands(text: &str) -> String {
     rest.map_or(grouped.clone(), |rest| format!("{grouped}.{rest}"))
 }
 
-/// A power of ten as people write it.
+/// A tick of a logarithmic axis as people write it: in full below a million, then as `2·10⁶`.
 fn short(value: f64) -> String {
-    if value >= 1e6 && (libm::log10(value) - libm::log10(value).round()).abs() < 1e-9 {
-        let power = libm::log10(value).round() as i32;
+    if value >= 1e6 {
+        let power = (libm::log10(value) + 1e-9).floor();
+        let digit = (value / libm::pow(10.0, power)).round();
         let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
         let raised: String =
-            power.to_string().chars().filter_map(|c| c.to_digit(10)).map(|d| digits[d as usize]).collect();
-        return format!("10{raised}");
+            format!("{power:.0}").chars().filter_map(|c| c.to_digit(10)).map(|d| digits[d as usize]).collect();
+        return if digit == 1.0 { format!("10{raised}") } else { format!("{digit:.0}·10{raised}") };
     }
     if value >= 1.0 { thousands(&format!("{value:.0}")) } else { format!("{value}") }
 }
@@ -162,6 +163,6 @@ mod tests {
         let labels: Vec<_> = ticks.iter().map(|(_, label)| label.as_str()).collect();
         assert_eq!(labels, ["1", "10", "100", "1000", "10\u{2009}000", "100\u{2009}000"]);
         let few: Vec<_> = Axis::log("x", 1e6, 1e7).ticks().into_iter().map(|(_, label)| label).collect();
-        assert_eq!(few, ["10⁶", "2\u{2009}000\u{2009}000", "5\u{2009}000\u{2009}000", "10⁷"]);
+        assert_eq!(few, ["10⁶", "2·10⁶", "5·10⁶", "10⁷"]);
     }
 }

@@ -97,7 +97,7 @@ pub struct Chart {
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
-const LEFT: f64 = 78.0;
+const LEFT: f64 = 92.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 74.0;
 const BOTTOM: f64 = 58.0;

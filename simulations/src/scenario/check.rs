@@ -229,6 +229,19 @@ fn workload(scenario: &Scenario) -> Result<(), Problem> {
     if channels.per_hundred_people > 0.0 {
         within("workload.channels.readers", channels.readers, 1, limits::READERS_MAX)?;
     }
+    let count = scenario.people.per_node * f64::from(scenario.network.nodes);
+    let seats = count / 100.0
+        * (groups.per_hundred_people * f64::from(groups.size)
+            + channels.per_hundred_people * f64::from(channels.readers));
+    if seats > limits::SEATS_MAX {
+        return fail(
+            "workload.groups",
+            format!("{seats:.0} seats in groups and channels; at most {:.0}", limits::SEATS_MAX),
+        );
+    }
+    if workload.contacts * count > limits::SEATS_MAX {
+        return fail("workload.contacts", format!("at most {:.0} for everybody together", limits::SEATS_MAX));
+    }
     let bots = &workload.bots;
     positive("workload.bots.per_hundred_people", bots.per_hundred_people, 100.0)?;
     positive("workload.bots.asks_per_person_per_day", bots.asks_per_person_per_day, 1e6)?;
@@ -360,6 +373,11 @@ fn adversaries(scenario: &Scenario) -> Result<(), Problem> {
         }
         if let Some(around) = &adversary.around {
             check_selector(scenario, around, &at("around"))?;
+            let few = around.count.or(around.largest).or(around.list.as_ref().map(|list| list.len() as u32));
+            if few.is_none_or(|few| few > limits::VICTIMS_MAX) {
+                let what = format!("say which few: `count`, `largest` or `list` of at most {}", limits::VICTIMS_MAX);
+                return fail(at("around"), what);
+            }
         } else if adversary.honest_links.is_some() {
             return fail(at("honest_links"), "it is about the victims: say `around` whom");
         }

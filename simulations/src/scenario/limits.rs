@@ -41,6 +41,13 @@ pub const HOMES_MAX: usize = 3;
 /// Members of a group and followers of a channel: each reads every message.
 pub const READERS_MAX: u32 = 10_000;
 
+/// Seats in all groups and channels together, and pairs of people who know each other: each is kept in memory while the
+/// workload is drawn (some 10 bytes each).
+pub const SEATS_MAX: f64 = 50_000_000.0;
+
+/// Nodes that one entry of adversaries surrounds: an eclipse is against few, and each attacker dials each of them.
+pub const VICTIMS_MAX: u32 = 16;
+
 /// The share of nodes that may mean harm. The design claims to bear 40 %; beyond it no claim is made that could be tested.
 pub const ADVERSARIES_SHARE_MAX: f64 = 0.4;
 

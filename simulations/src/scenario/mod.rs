@@ -36,7 +36,7 @@ pub use network::{
     BandwidthSection, CommunitiesBy, JitterSection, LatencySection, NatSection, NetworkSection, RegionSection,
     TopologySection,
 };
-pub use parse::{Overrides, ScenarioError, Source, load, parse};
+pub use parse::{Overrides, Problem, ScenarioError, Source, load, parse};
 pub use people::{
     BotsSection, BurstSection, ChannelsSection, Curve, GroupsSection, HomesWithin, OnlineSection, PeopleSection,
     SizeWeight, WorkloadSection,

@@ -11,6 +11,9 @@ pub struct Span(pub u64);
 /// What a unit is worth, longest first (for printing).
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+/// The longest duration that a scenario may name: ten years. Nothing here lasts longer, and sums of a few never overflow.
+pub const SPAN_MS_MAX: u64 = 3650 * 86_400_000;
+
 impl Span {
     /// So many milliseconds.
     #[must_use]
@@ -42,6 +45,9 @@ impl Span {
             let worth = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?.1;
             total = number.checked_mul(worth).and_then(|ms| total.checked_add(ms)).ok_or_else(wrong)?;
             rest = after.trim_start();
+        }
+        if total > SPAN_MS_MAX {
+            return Err(format!("`{text}` is longer than ten years"));
         }
         Ok(Self(total))
     }
@@ -134,6 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
+        assert!(Span::parse("3651d").unwrap_err().contains("ten years"));
         for text in ["", "5", "h", "1.5h", "-1s", "5 weeks", "999999999999999999999s", "99999999999999999d"] {
             let error = Span::parse(text).unwrap_err();
             assert!(error.contains("6h 5m"), "{text}: {error}");

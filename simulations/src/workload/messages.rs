@@ -229,8 +229,12 @@ fn bound(drafts: &[Draft]) -> Result<(), WorkloadError> {
 fn gather(people: usize, per_hundred: f64, size: u32, random: &mut Random) -> Vec<Vec<u32>> {
     let count = libm::round(per_hundred * people as f64 / 100.0) as usize;
     let count = if per_hundred > 0.0 && people >= 2 { count.max(1) } else { 0 };
-    let everybody: Vec<u32> = (0..people as u32).collect();
-    (0..count).map(|_| random.choose(&everybody, size as usize)).filter(|members| members.len() > 1).collect()
+    (0..count)
+        .map(|_| {
+            random.distinct_below(people as u64, u64::from(size)).into_iter().map(|member| member as u32).collect()
+        })
+        .filter(|members: &Vec<u32>| members.len() > 1)
+        .collect()
 }
 
 /// Numbers the mailboxes in the order of their first use.

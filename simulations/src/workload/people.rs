@@ -71,7 +71,8 @@ pub fn settle(section: &PeopleSection, regions: &[u16], honest: &[bool], random:
 /// Up to `wanted` different nodes besides the first one. Few are drawn from many, so chance is asked again instead of copying
 /// the list for every person.
 fn pick_others(among: &[NodeIndex], first: NodeIndex, wanted: usize, random: &mut Random) -> Vec<NodeIndex> {
-    let wanted = wanted.min(among.len().saturating_sub(usize::from(among.contains(&first))));
+    // The first home is one of them: it is honest, and in its own region.
+    let wanted = wanted.min(among.len().saturating_sub(1));
     let mut chosen = Vec::with_capacity(wanted);
     while chosen.len() < wanted {
         if let Some(&node) = random.pick(among)

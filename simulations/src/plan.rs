@@ -68,6 +68,15 @@ pub struct Plan {
     pub outage: Option<(VirtualMs, VirtualMs)>,
 }
 
+impl Plan {
+    /// Who is to read a message: the readers of its mailbox, less its author.
+    pub fn readers_of(&self, message: &MessagePlan) -> impl Iterator<Item = PersonIndex> + use<'_> {
+        let (author, mailbox) = (message.author, self.mailboxes.get(message.mailbox.0 as usize));
+        let readers = mailbox.map_or(&[][..], |mailbox| &mailbox.readers);
+        readers.iter().copied().filter(move |reader| *reader != author)
+    }
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodePlan {

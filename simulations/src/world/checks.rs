@@ -66,12 +66,12 @@ impl World {
             if at.0 + SETTLES_WITHIN_MS > now.0 || expires <= now {
                 continue;
             }
-            for reader in &self.plan.mailboxes[plan.mailbox.0 as usize].readers {
-                if !self.reads_somewhere(*reader) {
+            for reader in self.plan.readers_of(plan) {
+                if !self.reads_somewhere(reader) {
                     continue;
                 }
                 let mut ledger = self.ledger.state();
-                let read = ledger.has_read(*reader, message);
+                let read = ledger.has_read(reader, message);
                 ledger.invariants.check(Law::AcceptedIsDelivered, read, || {
                     format!(
                         "message {index}, accepted by node {} at {} ms, had not reached person {} at {} ms",

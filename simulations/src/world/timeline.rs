@@ -116,8 +116,7 @@ impl World {
     }
 
     fn offered(self: &Arc<Self>, message: MessageIndex) {
-        let mailbox = self.plan.messages[message.0 as usize].mailbox;
-        let readers = self.plan.mailboxes[mailbox.0 as usize].readers.len() as u64;
+        let readers = self.plan.readers_of(&self.plan.messages[message.0 as usize]).count() as u64;
         self.ledger.state().minute.offered += readers;
         self.write(message);
     }
@@ -248,9 +247,8 @@ impl World {
         let mut count = 0;
         for (index, (plan, fate)) in self.plan.messages.iter().zip(&ledger.fates).enumerate() {
             if fate.accepted.is_some() && fate.expires.is_some_and(|expires| expires > now) {
-                let readers = &self.plan.mailboxes[plan.mailbox.0 as usize].readers;
                 let message = MessageIndex(index as u32);
-                count += readers.iter().filter(|reader| !ledger.has_read(**reader, message)).count() as u64;
+                count += self.plan.readers_of(plan).filter(|reader| !ledger.has_read(*reader, message)).count() as u64;
             }
         }
         count

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use griot_node::runtime::Handle;
-use griot_protocol::{Body, NodeId, RecordKind, Unverified, ack, ack::AckItem, api::RecordStatus, limits::ITEMS_MAX};
+use griot_protocol::{
+    Body, NodeId, RecordId, RecordKind, Unverified, ack, ack::AckItem, api::RecordStatus, limits::ITEMS_MAX,
+};
 
 use crate::{
-    plan::{MailboxIndex, NodeIndex, PersonIndex},
+    plan::{MailboxIndex, MessagePlan, NodeIndex, PersonIndex},
     world::{World, member_of},
 };
 
@@ -40,7 +42,7 @@ impl World {
             for (cursor, id, frame) in &page.entries {
                 let item = Unverified::parse(frame.clone()).ok().and_then(|record| ack_item(&record));
                 let is_ours = item.is_some() && self.is_for(id, mailbox);
-                let is_new = self.ledger.state().read(person, home, id, is_ours);
+                let is_new = !self.is_by(id, person) && self.ledger.state().read(person, home, id, is_ours);
                 let mut state = self.people.person(person);
                 state.cursors.insert((home, mailbox), *cursor);
                 if let Some(item) = item.filter(|_| is_direct && is_new) {
@@ -53,10 +55,18 @@ impl World {
         }
     }
 
-    fn is_for(&self, id: &griot_protocol::RecordId, mailbox: MailboxIndex) -> bool {
-        let message = self.ledger.state().message_of(id);
-        let plan = message.and_then(|message| self.plan.messages.get(message.0 as usize));
-        plan.is_some_and(|plan| plan.mailbox == mailbox)
+    fn plan_of(&self, id: &RecordId) -> Option<&MessagePlan> {
+        let message = self.ledger.state().message_of(id)?;
+        self.plan.messages.get(message.0 as usize)
+    }
+
+    fn is_for(&self, id: &RecordId, mailbox: MailboxIndex) -> bool {
+        self.plan_of(id).is_some_and(|plan| plan.mailbox == mailbox)
+    }
+
+    /// Whether a person wrote it, and meets it again in a mailbox that it shares.
+    fn is_by(&self, id: &RecordId, person: PersonIndex) -> bool {
+        self.plan_of(id).is_some_and(|plan| plan.author == person)
     }
 
     /// Acks what was read, at a home. What it does not take is tried again with the next reading, at whichever home.
@@ -89,7 +99,7 @@ impl World {
         }
     }
 
-    fn acked(&self, ids: impl Iterator<Item = griot_protocol::RecordId>) {
+    fn acked(&self, ids: impl Iterator<Item = RecordId>) {
         let now = crate::world::time::now();
         let mut acked = self.acked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for id in ids {

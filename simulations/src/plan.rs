@@ -317,8 +317,9 @@ pub struct Delivery {
     pub at: VirtualMs,
     /// From which home.
     pub home: NodeIndex,
-    /// Over how many hops the record had come to that home.
-    pub hops: u16,
+    /// Over how many hops the record had come to that home; nothing where that is not known, because whoever handed it on
+    /// did not have it on its own disk yet, and perhaps lost power before it had.
+    pub hops: Option<u16>,
 }
 
 /// What a node did.

@@ -19,7 +19,7 @@ pub struct Pair<'a> {
     /// Who should read it.
     pub reader: PersonIndex,
     /// When it was read, from which home, and over how many hops it had come there.
-    pub delivery: Option<(u64, NodeIndex, u16)>,
+    pub delivery: Option<(u64, NodeIndex, Option<u16>)>,
 }
 
 impl Pair<'_> {

@@ -147,7 +147,7 @@ pub fn figures(plan: &Plan, recording: &Recording) -> Figures {
             State::NotAccepted => figures.not_accepted += 1,
         }
         latencies.extend(pair.latency_ms());
-        hops.extend(pair.delivery.map(|(_, _, hops)| u64::from(hops)));
+        hops.extend(pair.delivery.and_then(|(_, _, hops)| hops).map(u64::from));
         if let Some(outage) = &mut outage {
             outage.count(&pair);
         }
@@ -287,7 +287,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn delivery(reader: u32, at: u64, hops: u16) -> Delivery {
-        Delivery { reader: PersonIndex(reader), at: VirtualMs(at), home: NodeIndex(1), hops }
+        Delivery { reader: PersonIndex(reader), at: VirtualMs(at), home: NodeIndex(1), hops: Some(hops) }
     }
 
     pub(crate) fn fate(deliveries: Vec<Delivery>) -> MessageFate {

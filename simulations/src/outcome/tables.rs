@@ -97,7 +97,7 @@ pub fn write_messages(plan: &Plan, recording: &Recording, to: &mut impl Write) -
             Maybe(pair.delivery.map(|(at, ..)| at)),
             Maybe(pair.latency_ms()),
             Maybe(pair.delivery.map(|(_, home, _)| home.0)),
-            Maybe(pair.delivery.map(|(_, _, hops)| hops)),
+            Maybe(pair.delivery.and_then(|(_, _, hops)| hops)),
         )?;
         writeln!(to, "{},{},{}", fate.copies, fate.holders, fate.duplicates)?;
     }

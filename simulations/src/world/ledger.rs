@@ -126,7 +126,7 @@ impl State {
         });
         let Some(message) = message else { return false };
         let is_new = self.read.insert((reader, message));
-        let hops = self.hops[message.0 as usize].get(home.0 as usize).copied().unwrap_or(HOPS_UNKNOWN);
+        let hops = self.hops[message.0 as usize].get(home.0 as usize).copied().filter(|hops| *hops != HOPS_UNKNOWN);
         let fate = &mut self.fates[message.0 as usize];
         if !is_new {
             fate.duplicates += 1;
@@ -139,7 +139,7 @@ impl State {
         self.invariants.check(Law::ShownOnce, !shown_before, || {
             format!("person {} was shown message {} again", reader.0, message.0)
         });
-        self.trace.note(at, format_args!("p{} read m{} at n{} hops {hops}", reader.0, message.0, home.0));
+        self.trace.note(at, format_args!("p{} read m{} at n{} hops {hops:?}", reader.0, message.0, home.0));
         true
     }
 

@@ -95,7 +95,7 @@ fn record(plan: &Plan, federated: bool) -> (Recording, Vec<Arrival>) {
                 continue;
             }
             let hops = if home == entry { 0 } else { 1 + random.below(3) as u16 };
-            deliveries.push(Delivery { reader: *reader, at: VirtualMs(read), home, hops });
+            deliveries.push(Delivery { reader: *reader, at: VirtualMs(read), home, hops: Some(hops) });
             timeline[minute_of(read)].delivered += 1;
             for minute in &mut timeline[minute_of(accepted)..minute_of(read)] {
                 minute.in_custody += 1;

@@ -76,7 +76,11 @@ fn a_third_of_all_nodes_floods_and_mail_arrives() {
     let expected = 4 * 2 * 7 * 60;
     assert!((expected - 20..=expected).contains(&flooded), "{flooded} of {expected}");
     let node = &recording.nodes[0];
-    assert!(node.records_max * 10 > flooded * 9, "honest nodes take valid envelopes: {} of {flooded}", node.records_max);
+    assert!(
+        node.records_max * 10 > flooded * 9,
+        "honest nodes take valid envelopes: {} of {flooded}",
+        node.records_max
+    );
     assert_all_arrives(&plan, &recording);
 }
 

@@ -32,12 +32,8 @@ impl Flooder {
     fn envelope(&mut self, wall: Timestamp) -> Option<Record> {
         let deliver = DeliverSecret::from_bytes(&self.random.random());
         let collect = CollectSecret::from_bytes(&self.random.random());
-        let keys = MailboxKeys {
-            kind: MailboxKind::Direct,
-            deliver: deliver.public(),
-            collect: collect.public(),
-            nonce: 0,
-        };
+        let keys =
+            MailboxKeys { kind: MailboxKind::Direct, deliver: deliver.public(), collect: collect.public(), nonce: 0 };
         let mut payload = vec![0; 1 + BUCKETS[0]];
         self.random.fill(&mut payload[1..]);
         let created = wall.floor_minute();

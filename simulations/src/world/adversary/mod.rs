@@ -36,10 +36,7 @@ use griot_protocol::{RecordId, Timestamp};
 use self::{flooding::Flooder, lying::Liar, replaying::Replayer, withholding::Withholder};
 use crate::plan::{Conduct, VirtualMs};
 
-pub(crate) use self::{
-    lying::View,
-    rim::Rim,
-};
+pub(crate) use self::{lying::View, rim::Rim};
 
 /// Now, by both of a node's clocks.
 #[derive(Clone, Copy, Debug)]

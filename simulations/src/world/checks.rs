@@ -3,7 +3,8 @@
 //! Promises about delivery hold *once the network is whole and had time*. So they are checked for what was accepted
 //! long enough before the end, and only where since then nothing was cut, every node that is not gone for ever ran, and
 //! the readers were on line. Where a node was lost with its disk, what only it held is lost with it, and delivery is
-//! counted but not demanded.
+//! counted but not demanded. Nodes that mean harm promise nothing: what only they accepted, and readers who live on no
+//! other, are not looked at, nor is what they hold. What they do to honest nodes is, whatever comes of it.
 
 use std::sync::atomic::Ordering;
 
@@ -50,7 +51,7 @@ impl World {
             let state = self.people.person(person);
             (state.online, state.homes.clone())
         };
-        online && homes.iter().any(|home| self.handle(*home).is_some())
+        online && homes.iter().any(|home| self.is_honest(*home) && self.handle(*home).is_some())
     }
 
     fn check_delivery(&self) {
@@ -63,7 +64,7 @@ impl World {
                 (fate.accepted, fate.expires)
             };
             let (Some((at, home)), Some(expires)) = (accepted, expires) else { continue };
-            if at.0 + SETTLES_WITHIN_MS > now.0 || expires <= now {
+            if at.0 + SETTLES_WITHIN_MS > now.0 || expires <= now || !self.is_honest(home) {
                 continue;
             }
             for reader in self.plan.readers_of(plan) {
@@ -85,7 +86,7 @@ impl World {
     fn check_acked_is_gone(&self) {
         let now = now();
         let acked = self.acked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        for node in self.nodes() {
+        for node in self.nodes().filter(|node| self.is_honest(*node)) {
             let slot = self.slot(node);
             if slot.dead {
                 continue;
@@ -101,7 +102,7 @@ impl World {
 
     /// Every node that signed a receipt has the envelope, or knows that it was collected.
     fn check_receipts(&self) {
-        for node in self.nodes() {
+        for node in self.nodes().filter(|node| self.is_honest(*node)) {
             let (store, id) = {
                 let slot = self.slot(node);
                 if slot.dead {

@@ -27,6 +27,7 @@
 //! libp2p numbers its connections over the whole process and the order of its hash maps depends on the numbers. So the
 //! simulator makes one run per process, and sweeps start processes.
 
+mod adversary;
 mod checks;
 mod disk;
 mod host;
@@ -64,7 +65,10 @@ use self::{
     nodes::Slot,
     people::People,
 };
-use crate::plan::{Conduct, Listener, MessageIndex, NodeIndex, PersonIndex, Plan, Recording, VirtualMs};
+use crate::{
+    plan::{Conduct, Listener, MessageIndex, NodeIndex, PersonIndex, Plan, Recording, VirtualMs},
+    scenario::limits::ADVERSARY_PER_SECOND_MAX,
+};
 
 pub use self::nodes::NodeError;
 
@@ -77,9 +81,6 @@ pub enum WorldError {
     /// It contradicts itself.
     #[error("the plan is not consistent: {0}")]
     Plan(String),
-    /// It asks for something that the world does not do.
-    #[error("node {0}: this conduct is not simulated yet")]
-    Conduct(u32),
     /// The system gave no thread or no runtime.
     #[error("virtual time cannot begin: {0}")]
     Time(#[from] io::Error),
@@ -131,8 +132,8 @@ fn check(plan: &Plan) -> Result<(), WorldError> {
     let wrong = |what: String| Err(WorldError::Plan(what));
     let is_node = |node: &NodeIndex| (node.0 as usize) < plan.nodes.len();
     let is_person = |person: &PersonIndex| (person.0 as usize) < plan.people.len();
-    if let Some(index) = plan.nodes.iter().position(|node| node.conduct != Conduct::Honest) {
-        return Err(WorldError::Conduct(index as u32));
+    if let Some(index) = plan.nodes.iter().position(|node| !is_paced_within_bounds(&node.conduct)) {
+        return wrong(format!("node {index} sends more than {ADVERSARY_PER_SECOND_MAX} a second, or none"));
     }
     if ShardBits::try_from(plan.bits).is_err() {
         return wrong(format!("{} shard bits", plan.bits));
@@ -154,6 +155,16 @@ fn check(plan: &Plan) -> Result<(), WorldError> {
         return wrong("messages and events must be in order of time".to_owned());
     }
     plan.events.iter().try_for_each(|(_, event)| check_event(plan, event))
+}
+
+/// What an adversary may send is bounded, or it would be the simulator that is flooded.
+fn is_paced_within_bounds(conduct: &Conduct) -> bool {
+    match conduct {
+        Conduct::Honest | Conduct::Withholding | Conduct::LyingInSync => true,
+        Conduct::Flooding { per_second } | Conduct::Replaying { per_second } => {
+            (1..=ADVERSARY_PER_SECOND_MAX).contains(per_second)
+        }
+    }
 }
 
 fn check_event(plan: &Plan, event: &crate::plan::EventPlan) -> Result<(), WorldError> {
@@ -241,6 +252,11 @@ impl World {
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeIndex> + use<> {
         (0..self.slots.len() as u32).map(NodeIndex)
+    }
+
+    /// Whether a node runs the production code and nothing else: promises are made by these alone.
+    pub(crate) fn is_honest(&self, node: NodeIndex) -> bool {
+        self.plan.nodes[node.0 as usize].conduct == Conduct::Honest
     }
 
     pub(crate) const fn fsync(&self) -> Duration {

@@ -1,7 +1,8 @@
 //! The life of a simulated node: it starts, stops, crashes, loses its disk, and starts again.
 //!
 //! What runs is the production node: [`Node::assemble`] with the production swarm over a simulated transport, the
-//! production relay and driver, and the memory store. What outlives a crash is its disk, its key, and its clock.
+//! production relay and driver, and the memory store. What outlives a crash is its disk, its key, and its clock. A node
+//! that means harm is the same with a hostile rim (`adversary`).
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     World,
+    adversary::{self, Rim, View},
     disk::Disk,
     host::SimHost,
     invariants::Law,
@@ -187,8 +189,15 @@ impl World {
             seed: seeds::number(seed, "network", 0),
             metrics: NetworkMetrics::default(),
         };
-        let task = tokio::spawn(network::run(swarm, setup, commands_out, events_in));
-        Ok(NetworkSide { commands, events, task })
+        let run = network::run(swarm, setup, commands_out, events_in);
+        let view = View { params: self.params.clone(), store: Arc::clone(&slot.disk.store) };
+        let conduct = &self.plan.nodes[index.0 as usize].conduct;
+        let Some(adversary) = adversary::for_conduct(conduct, seeds::number(seed, "adversary", 0), view, now()) else {
+            return Ok(NetworkSide { commands, events, task: tokio::spawn(run) });
+        };
+        let (rim, side) = Rim::new(adversary, Arc::clone(&slot.host), commands, events);
+        let task = tokio::spawn(rim.run_beside(run));
+        Ok(NetworkSide { commands: side.commands, events: side.events, task })
     }
 
     fn full_address(&self, node: NodeIndex) -> Multiaddr {

@@ -95,7 +95,9 @@ impl World {
                 }
             }
             drop(state);
-            self.acked(items.iter().map(|item| item.id));
+            if self.is_honest(home) {
+                self.acked(items.iter().map(|item| item.id));
+            }
         }
     }
 

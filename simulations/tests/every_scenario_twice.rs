@@ -33,18 +33,18 @@ const fn small(name: &'static str, nodes: u32, params: &'static [&'static str]) 
 /// All built-in scenarios, each in an hour of virtual time at most.
 const SMALL: [Small; 13] = [
     small("smoke", 10, &[]),
-    small("whatsapp-2021-10-04", 10, &["compress=12"]),
+    small("whatsapp-2021-10-04", 10, &["compress=12", "workload.per_person_per_day=20"]),
     small("whatsapp-2022-10-25", 10, &["compress=6"]),
-    small("west-africa-cables-2024-03-14", 16, &["compress=160"]),
+    small("west-africa-cables-2024-03-14", 12, &["compress=160", "workload.per_person_per_day=2"]),
     small("egypt-2011", 10, &["compress=200"]),
-    small("togo-2020", 10, &["compress=60"]),
-    small("matrix-org-2025-09-02", 10, &["compress=50"]),
+    small("togo-2020", 10, &["compress=60", "workload.per_person_per_day=4"]),
+    small("matrix-org-2025-09-02", 10, &["compress=50", "workload.per_person_per_day=4"]),
     small("rolling-restart", 10, &["workload.per_person_per_day=200"]),
     small("flash-crowd", 10, &["workload.per_person_per_day=100"]),
     small("sybil-flood", 10, &[]),
     small("eclipse", 10, &[]),
     small("split-brain-30d", 10, &["compress=900"]),
-    small("dead-home", 10, &["compress=5"]),
+    small("dead-home", 10, &["compress=5", "workload.per_person_per_day=60"]),
 ];
 
 /// Scenarios that do not run, and what the simulator says of each instead.
@@ -57,7 +57,9 @@ const NOT_YET: [(&str, &str); 2] =
 fn start(small: &Small, out: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_griot-sim"));
     command.args(["run", small.name, "--nodes", &small.nodes.to_string(), "--no-central", "--quiet", "--json"]);
-    small.params.iter().for_each(|param| drop(command.args(["--param", param])));
+    for param in small.params {
+        command.args(["--param", param]);
+    }
     command.arg("--out").arg(out).arg("--trace").arg(out.with_extension("trace"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }

@@ -10,7 +10,8 @@ use griot_simulations::{
 };
 use world_support::*;
 
-const PROMISES: [&str; 4] = ["read-was-written", "accepted-is-delivered", "acked-is-gone", "stored-is-true"];
+/// What must have been checked. Everybody is on line, so that mail is read before a receipt for it is due.
+const PROMISES: [&str; 3] = ["read-was-written", "accepted-is-delivered", "acked-is-gone"];
 
 /// Not a test by itself: what the others run in another process.
 #[test]

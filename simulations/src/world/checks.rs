@@ -8,7 +8,7 @@
 
 use std::sync::atomic::Ordering;
 
-use griot_node::store::{Holding, Store};
+use griot_node::store::Holding;
 use griot_protocol::Unverified;
 
 use super::{World, invariants::Law, time::now, trace::Short};

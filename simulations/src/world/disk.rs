@@ -17,7 +17,10 @@ use griot_node::{
     runtime::{Job, Writer},
     store::{COMMIT_ENTRIES_MAX, Entry, MemoryStore, Store, StoreError},
 };
+use griot_protocol::NetworkName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::bugs::FlawedStore;
 
 /// Commits that share one sync, as in the real writer.
 const GROUP_COMMITS_MAX: usize = 256;
@@ -26,18 +29,47 @@ const GROUP_COMMITS_MAX: usize = 256;
 const EXPIRE_ROWS_MAX: usize = 512;
 
 /// One node's disk. It outlives the node's crashes.
-#[derive(Debug)]
 pub(crate) struct Disk {
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn Store>,
+    /// The same store, where a test has put a bug into it.
+    flawed: Option<Arc<FlawedStore>>,
     fsync: Duration,
     full: AtomicBool,
     /// What is on its way to the platter.
     in_flight: Mutex<Vec<Vec<Entry>>>,
 }
 
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("fsync", &self.fsync).field("full", &self.full).finish_non_exhaustive()
+    }
+}
+
 impl Disk {
     pub(crate) fn new(store: MemoryStore, fsync: Duration) -> Self {
-        Self { store: Arc::new(store), fsync, full: AtomicBool::new(false), in_flight: Mutex::default() }
+        Self { store: Arc::new(store), flawed: None, fsync, full: AtomicBool::new(false), in_flight: Mutex::default() }
+    }
+
+    /// A disk with a bug.
+    pub(crate) fn flawed(store: FlawedStore, fsync: Duration) -> Self {
+        let store = Arc::new(store);
+        Self {
+            flawed: Some(Arc::clone(&store)),
+            store,
+            fsync,
+            full: AtomicBool::new(false),
+            in_flight: Mutex::default(),
+        }
+    }
+
+    /// What a bug makes of the disk when its node starts again; nothing on a sound one.
+    ///
+    /// # Errors
+    /// The store failed, which a store in memory does not.
+    pub(crate) fn restarted(&self, network: &NetworkName) -> Result<Option<Self>, StoreError> {
+        let Some(flawed) = &self.flawed else { return Ok(None) };
+        let next = flawed.restarted(network)?.map(|store| Self::flawed(store, self.fsync));
+        Ok(next.inspect(|next| next.set_full(self.full.load(Ordering::Relaxed))))
     }
 
     pub(crate) fn set_full(&self, full: bool) {
@@ -53,6 +85,9 @@ impl Disk {
     /// # Errors
     /// The store refused what it was about to take.
     pub(crate) fn lose_power(&self, reaches_platter: bool) -> Result<usize, StoreError> {
+        if let Some(flawed) = &self.flawed {
+            flawed.lose_power();
+        }
         let in_flight = self.take_in_flight();
         if !reaches_platter || in_flight.is_empty() {
             return Ok(0);
@@ -63,6 +98,9 @@ impl Disk {
 
     /// Starts the task that commits.
     pub(crate) fn start(self: &Arc<Self>, done: UnboundedSender<Input>) -> (UnboundedSender<Job>, Writer) {
+        if let Some(flawed) = &self.flawed {
+            flawed.start_write_back();
+        }
         let (jobs, queue) = unbounded_channel();
         let task = tokio::spawn(run(Arc::clone(self), queue, done));
         (jobs, Writer::Task(task))
@@ -70,7 +108,8 @@ impl Disk {
 
     async fn commit(&self, tickets: Vec<Ticket>, batches: Vec<Vec<Entry>>, done: &UnboundedSender<Input>) {
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = batches;
-        if !self.fsync.is_zero() {
+        let waits = self.flawed.as_ref().is_none_or(|flawed| flawed.waits_for_sync());
+        if waits && !self.fsync.is_zero() {
             tokio::time::sleep(self.fsync).await;
         }
         let batches = self.take_in_flight();

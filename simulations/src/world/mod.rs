@@ -28,6 +28,7 @@
 //! simulator makes one run per process, and sweeps start processes.
 
 mod adversary;
+mod bugs;
 mod checks;
 mod disk;
 mod host;
@@ -48,17 +49,11 @@ use std::{
     time::Duration,
 };
 
-use griot_node::{
-    identity::Identity,
-    metrics::Metrics,
-    relay::Limits,
-    store::{MemberId, MemoryStore},
-};
+use griot_node::{identity::Identity, metrics::Metrics, relay::Limits, store::MemberId};
 use griot_protocol::{NetworkName, NetworkParams, NodeId, RecordId, ShardBits, Timestamp};
 use libp2p::PeerId;
 
 use self::{
-    disk::Disk,
     host::{Checked, SimHost, WallClock},
     ledger::Ledger,
     net::Net,
@@ -70,6 +65,8 @@ use crate::{
     scenario::limits::ADVERSARY_PER_SECOND_MAX,
 };
 
+#[doc(hidden)]
+pub use self::bugs::Bug;
 pub use self::nodes::NodeError;
 
 /// The name of the simulated network.
@@ -102,6 +99,8 @@ pub(crate) struct World {
     pub acked: Mutex<BTreeMap<RecordId, VirtualMs>>,
     /// When the plan last disturbed anything, milliseconds.
     pub quiet_since: AtomicU64,
+    /// What a test has broken in every node.
+    bug: Option<Bug>,
 }
 
 /// Runs a plan to its end, or until `listener` says that it is enough.
@@ -111,11 +110,24 @@ pub(crate) struct World {
 /// # Errors
 /// [`WorldError`].
 pub fn run(plan: &Plan, listener: &mut (dyn Listener + Send)) -> Result<Recording, WorldError> {
+    run_as(plan, listener, None)
+}
+
+/// Runs a plan with a [`Bug`] in every node, so that a test can see the invariants catch it. Nothing else calls this.
+///
+/// # Errors
+/// [`WorldError`].
+#[doc(hidden)]
+pub fn run_with_bug(plan: &Plan, listener: &mut (dyn Listener + Send), bug: Bug) -> Result<Recording, WorldError> {
+    run_as(plan, listener, Some(bug))
+}
+
+fn run_as(plan: &Plan, listener: &mut (dyn Listener + Send), bug: Option<Bug>) -> Result<Recording, WorldError> {
     check(plan)?;
     let epoch = Duration::from_secs(plan.epoch_unix_seconds);
     let plan = plan.clone();
     time::in_virtual_time(plan.seed, epoch, move || async move {
-        let world = Arc::new(World::new(plan, listener.wants_trace())?);
+        let world = Arc::new(World::new(plan, listener.wants_trace(), bug)?);
         let net = world.net.clone();
         let courier = tokio::spawn(async move { net.run().await });
         let interrupted = world.live(listener).await;
@@ -193,7 +205,7 @@ pub(crate) fn member_of(person: PersonIndex) -> MemberId {
 }
 
 impl World {
-    fn new(plan: Plan, keep_trace: bool) -> Result<Self, WorldError> {
+    fn new(plan: Plan, keep_trace: bool, bug: Option<Bug>) -> Result<Self, WorldError> {
         let unusable = |what: &str| WorldError::Plan(what.to_owned());
         let params = NetworkParams {
             name: NETWORK.parse::<NetworkName>().map_err(|_| unusable("network name"))?,
@@ -220,7 +232,9 @@ impl World {
                     checked: checked.clone(),
                     last_ran: Mutex::default(),
                 };
-                Slot::new(identity, Arc::new(host), Disk::new(MemoryStore::new(params.bits), fsync))
+                let host = Arc::new(host);
+                let disk = nodes::new_disk(&params, 1, fsync, bug, &host);
+                Slot::new(identity, host, disk)
             })
             .collect();
         for link in &plan.links {
@@ -241,6 +255,7 @@ impl World {
             slots: slots.into_iter().map(Mutex::new).collect(),
             acked: Mutex::default(),
             quiet_since: AtomicU64::new(0),
+            bug,
             params,
             plan,
         })

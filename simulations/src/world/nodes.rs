@@ -4,7 +4,7 @@
 //! production relay and driver, and the memory store. What outlives a crash is its disk, its key, and its clock. A node
 //! that means harm is the same with a hostile rim (`adversary`).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use griot_node::{
     identity::Identity,
@@ -14,12 +14,14 @@ use griot_node::{
     runtime::{Handle, Host, NetworkSide, Node, Parts},
     store::{MemoryStore, Store},
 };
+use griot_protocol::NetworkParams;
 use libp2p::{Multiaddr, Swarm, Transport, multiaddr::Protocol};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     World,
     adversary::{self, Rim, View},
+    bugs::{Bug, FlawedStore},
     disk::Disk,
     host::SimHost,
     invariants::Law,
@@ -147,6 +149,11 @@ impl World {
     fn try_start(&self, index: NodeIndex) -> Result<(), NodeError> {
         let mut slot = self.slot(index);
         slot.starts += 1;
+        if slot.starts > 1
+            && let Some(restarted) = slot.disk.restarted(&self.params.name)?
+        {
+            slot.disk = Arc::new(restarted);
+        }
         let start = seeds::number(self.plan.seed, "start", u64::from(index.0) << 32 | slot.starts);
         let store: Arc<dyn Store> = slot.disk.store.clone();
         let side = self.start_network(index, &slot, start)?;
@@ -308,8 +315,7 @@ impl World {
     fn empty_disk(&self, slot: &mut Slot) {
         slot.stores += 1;
         slot.acknowledged.clear();
-        let store = MemoryStore::new(self.params.bits).with_epoch(slot.stores + 1);
-        slot.disk = Arc::new(Disk::new(store, self.fsync()));
+        slot.disk = Arc::new(new_disk(&self.params, slot.stores + 1, self.fsync(), self.bug, &slot.host));
     }
 
     /// Notes what a node has reached by now.
@@ -332,6 +338,20 @@ impl World {
         fate.received_bytes = traffic.received_bytes;
         fate.peers = self.net.neighbours(node);
         fate
+    }
+}
+
+/// An empty disk, sound unless a test wants it otherwise.
+pub(super) fn new_disk(
+    params: &NetworkParams,
+    epoch: u64,
+    fsync: Duration,
+    bug: Option<Bug>,
+    host: &Arc<SimHost>,
+) -> Disk {
+    match bug {
+        None => Disk::new(MemoryStore::new(params.bits).with_epoch(epoch), fsync),
+        Some(bug) => Disk::flawed(FlawedStore::new(bug, Arc::clone(host), params.bits, epoch), fsync),
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) async fn sleep_until(at: VirtualMs) {
 /// the first: libp2p numbers connections over the whole process, and the order in which it walks its hash maps depends
 /// on those numbers. So the simulator makes one run per process.
 ///
+/// The same holds for tokio: it seeds the dice of every runtime (in whose order those who wait for one thing wake) from a
+/// counter of the whole process. No other thread may make a runtime while this one begins.
+///
 /// # Errors
 /// The system gives no thread, or tokio no runtime.
 ///

@@ -4,13 +4,22 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use griot_simulations::{plan::*, world};
+use griot_simulations::{
+    plan::*,
+    world::{self, Bug},
+};
 
 /// Wall-clock time when every run begins.
 pub const EPOCH: u64 = 1_800_000_000;
 
 /// Names the file with the plan that another process is to run.
 const PLAN: &str = "GRIOT_TEST_PLAN";
+
+/// Names the bug that the other process is to run it with, as [`Bug`] is printed.
+const BUG: &str = "GRIOT_TEST_BUG";
+
+/// All bugs that can be put into a run.
+pub const BUGS: [Bug; 4] = [Bug::SkipSync, Bug::DropAcksOnRestart, Bug::ForgetTombstones, Bug::SyncLastHourOnly];
 
 /// Somebody who only keeps what he hears.
 #[derive(Default)]
@@ -117,14 +126,20 @@ pub fn run(plan: &Plan) -> Recording {
 
 /// Runs a plan in a process of its own.
 pub fn run_in_a_fresh_process(plan: &Plan) -> Recording {
+    in_a_fresh_process(plan, None)
+}
+
+/// Runs a plan in a process of its own, with a bug in every node or without.
+pub fn in_a_fresh_process(plan: &Plan, bug: Option<Bug>) -> Recording {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("plan.json");
     std::fs::write(&file, serde_json::to_vec(plan).unwrap()).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_other_process", "--nocapture", "--test-threads=1"])
-        .env(PLAN, &file)
-        .output()
-        .unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "the_other_process", "--nocapture", "--test-threads=1"]).env(PLAN, &file);
+    if let Some(bug) = bug {
+        command.env(BUG, format!("{bug:?}"));
+    }
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&std::fs::read(file.with_extension("recording")).unwrap()).unwrap()
 }
@@ -133,7 +148,13 @@ pub fn run_in_a_fresh_process(plan: &Plan) -> Recording {
 pub fn run_the_plan_given() {
     let Ok(file) = std::env::var(PLAN) else { return };
     let plan: Plan = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    let recording = run(&plan);
+    let recording = match std::env::var(BUG) {
+        Ok(name) => {
+            let bug = BUGS.into_iter().find(|bug| format!("{bug:?}") == name).unwrap();
+            world::run_with_bug(&plan, &mut Scribe::default(), bug).unwrap()
+        }
+        Err(_) => run(&plan),
+    };
     let there = std::path::Path::new(&file).with_extension("recording");
     std::fs::write(there, serde_json::to_vec(&recording).unwrap()).unwrap();
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use griot_node::{
     network::{Command, Event},
-    store::{Digest, MemoryStore, Store, SyncSet},
+    store::{Digest, Store, SyncSet},
 };
 use griot_protocol::{
     Hour, NetworkParams, RecordId, Shard, Timestamp,
@@ -32,10 +32,16 @@ const INVENTED_PER_HOUR: u64 = 8;
 const CLAIMED_AHEAD: [u32; 2] = [1, 24];
 
 /// What an adversary knows of its own node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct View {
     pub params: NetworkParams,
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn Store>,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("params", &self.params).finish_non_exhaustive()
+    }
 }
 
 /// One liar.
@@ -184,7 +190,7 @@ impl View {
             bits: griot_protocol::ShardBits::ZERO,
             postage_bits: 2,
         };
-        Self { store: Arc::new(MemoryStore::new(params.bits)), params }
+        Self { store: Arc::new(griot_node::store::MemoryStore::new(params.bits)), params }
     }
 }
 

@@ -1,0 +1,147 @@
+//! Every built-in scenario, small and twice, each time in a process of its own: the same trace, the same figures, and
+//! no invariant broken.
+//!
+//! This is the smoke of everything at once, and what holds the promise that a run can be repeated: entropy, time, the
+//! order of hash maps and the addresses of memory differ between two processes, and none of them may show.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use griot_simulations::{
+    outcome::{Figures, Manifest, Summary},
+    scenario::builtin,
+};
+
+/// A scenario at the size of this test.
+struct Small {
+    name: &'static str,
+    nodes: u32,
+    /// What makes it short: time more compressed than by itself, fewer messages. Nothing that happens is left out.
+    params: &'static [&'static str],
+}
+
+const fn small(name: &'static str, nodes: u32, params: &'static [&'static str]) -> Small {
+    Small { name, nodes, params }
+}
+
+/// All built-in scenarios, each in an hour of virtual time at most.
+const SMALL: [Small; 13] = [
+    small("smoke", 10, &[]),
+    small("whatsapp-2021-10-04", 10, &["compress=12", "workload.per_person_per_day=20"]),
+    small("whatsapp-2022-10-25", 10, &["compress=6"]),
+    small("west-africa-cables-2024-03-14", 12, &["compress=160", "workload.per_person_per_day=2"]),
+    small("egypt-2011", 10, &["compress=200"]),
+    small("togo-2020", 10, &["compress=60", "workload.per_person_per_day=4"]),
+    small("matrix-org-2025-09-02", 10, &["compress=50", "workload.per_person_per_day=4"]),
+    small("rolling-restart", 10, &["workload.per_person_per_day=200"]),
+    small("flash-crowd", 10, &["workload.per_person_per_day=100"]),
+    small("sybil-flood", 10, &[]),
+    small("eclipse", 10, &[]),
+    small("split-brain-30d", 10, &["compress=900"]),
+    small("dead-home", 10, &["compress=5", "workload.per_person_per_day=60"]),
+];
+
+/// Starts one run of it, in a process of its own.
+fn start(small: &Small, out: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_griot-sim"));
+    command.args(["run", small.name, "--nodes", &small.nodes.to_string(), "--no-central", "--quiet", "--json"]);
+    for param in small.params {
+        command.args(["--param", param]);
+    }
+    command.arg("--out").arg(out).arg("--trace").arg(out.with_extension("trace"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for it; returns what it said where it did not end well: which invariants broke, and the command that shows it
+/// again.
+fn finish(child: Child) -> Result<(), String> {
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn read<T: serde::de::DeserializeOwned>(folder: &Path, file: &str) -> T {
+    serde_json::from_slice(&fs::read(folder.join(file)).unwrap()).unwrap()
+}
+
+/// The first line in which two traces differ, in words.
+fn divergence(first: &Path, second: &Path) -> String {
+    let [mut first, mut second] = [first, second].map(|path| BufReader::new(fs::File::open(path).unwrap()).lines());
+    let mut before = String::new();
+    for number in 1.. {
+        match (first.next().transpose().unwrap(), second.next().transpose().unwrap()) {
+            (Some(one), Some(other)) if one == other => before = one,
+            (None, None) => return "no line differs".to_owned(),
+            (one, other) => {
+                let end = || "(the trace ends)".to_owned();
+                let (one, other) = (one.unwrap_or_else(end), other.unwrap_or_else(end));
+                return format!("line {number} differs:\n  {one}\n  {other}\nafter the line\n  {before}");
+            }
+        }
+    }
+    String::new()
+}
+
+/// Runs it twice, at the same time, and says what is wrong with the two runs.
+fn twice(small: &Small) -> Result<(), String> {
+    let temp = tempfile::tempdir().unwrap();
+    let folders = ["a", "b"].map(|name| temp.path().join(name));
+    let children = [start(small, &folders[0]), start(small, &folders[1])];
+    // Both are waited for before either is judged, so that nothing is left running.
+    let ends = children.map(finish);
+    ends.into_iter().collect::<Result<Vec<()>, String>>()?;
+    let [a, b]: [Summary; 2] = [&folders[0], &folders[1]].map(|folder| read(folder, "summary.json"));
+    if a.trace_hash != b.trace_hash {
+        let [a, b] = folders.map(|folder| folder.with_extension("trace"));
+        return Err(format!("two runs of one plan differ: {}", divergence(&a, &b)));
+    }
+    if a != b {
+        return Err(format!("the same trace, and another summary:\n{a:#?}\n{b:#?}"));
+    }
+    let manifest: Manifest = read(&folders[0], "manifest.json");
+    let checks: u64 = a.invariants.iter().map(|invariant| invariant.checks).sum();
+    // A broken invariant is exit code 1, and was reported above. What follows is that anything was looked at.
+    if a.figures.delivered == 0 || checks == 0 {
+        let Figures { delivered, offered, .. } = a.figures;
+        return Err(format!(
+            "{delivered} of {offered} delivered, {checks} checks; to see it again: {}",
+            manifest.replay
+        ));
+    }
+    println!(
+        "{}: {} of {} delivered, {checks} checks, trace {}, {:.1} s",
+        small.name, a.figures.delivered, a.figures.offered, a.trace_hash, manifest.wall_seconds
+    );
+    Ok(())
+}
+
+/// One scenario after the other, so that there are never more than two processes at once.
+#[test]
+fn every_scenario_gives_the_same_run_in_two_processes_and_breaks_nothing() {
+    let known: Vec<&str> = builtin::ALL.iter().map(|(name, _)| *name).collect();
+    assert_eq!(SMALL.map(|small| small.name).as_slice(), known, "this test runs every built-in scenario");
+    let mut wrong = String::new();
+    for small in &SMALL {
+        if let Err(what) = twice(small) {
+            wrong += &format!("{}: {what}\n", small.name);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_first_line_that_differs_is_found() {
+    let temp = tempfile::tempdir().unwrap();
+    let files = ["a", "b"].map(|name| temp.path().join(name));
+    fs::write(&files[0], "1 n0 starts\n2 n1 starts\n").unwrap();
+    fs::write(&files[1], "1 n0 starts\n2 n2 starts\n").unwrap();
+    let found = divergence(&files[0], &files[1]);
+    assert!(found.starts_with("line 2 differs:\n  2 n1 starts\n  2 n2 starts\n"), "{found}");
+    fs::write(&files[1], "1 n0 starts\n").unwrap();
+    assert!(divergence(&files[0], &files[1]).contains("(the trace ends)"));
+}

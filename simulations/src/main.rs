@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use griot_simulations::load;
+use griot_simulations::{
+    live::cli::{self as live, LiveArgs},
+    load,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,6 +30,8 @@ Examples:
 
 Only load nodes that are yours. Records live for an hour and are for mailboxes nobody reads.")]
     Load(LoadArgs),
+    /// Run real nodes on a wire whose latency, loss and bandwidth are known.
+    Live(LiveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -58,11 +63,23 @@ struct LoadArgs {
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Load(args) } = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
+    match Cli::parse().command {
+        Command::Load(args) => run_load(&runtime, args),
+        Command::Live(args) => match runtime.block_on(live::run(args)) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        },
+    }
+}
+
+fn run_load(runtime: &tokio::runtime::Runtime, args: LoadArgs) -> ExitCode {
     let json = args.json;
     let options = load::Options {
         node: args.node,

@@ -5,9 +5,13 @@
 //! links whose latency, loss and bandwidth can be set, so that nodes meet on the paths of a real network.
 
 pub mod binaries;
+pub mod calibrate;
+pub mod cli;
+pub mod mesh;
 pub mod namespace;
 pub mod node;
 pub mod person;
+pub mod topology;
 pub mod wire;
 
 use std::time::{Duration, Instant};

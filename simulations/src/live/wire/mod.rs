@@ -23,6 +23,7 @@
 //!
 //! It takes Linux, root and `ip` (package iproute2). Nothing leaves the machine: no namespace has another way out.
 
+mod counts;
 mod device;
 pub mod draw;
 mod end;
@@ -41,12 +42,13 @@ use std::{
     thread::JoinHandle,
 };
 
+pub use counts::Counts;
 pub use end::{ENDS_MAX, End};
 pub use law::LatencyLaw;
 pub use link::{LATENCY_US_MAX, LOSS_PPM_ALL, Link, QUEUE_BYTES};
 pub use places::sweep;
 pub use precision::Precision;
-pub use switch::{Counts, Delivery, IN_FLIGHT_BYTES_MAX, Input, Switch};
+pub use switch::{Delivery, IN_FLIGHT_BYTES_MAX, Input, Switch};
 
 use self::{device::Device, places::Places, pump::Shared};
 use super::{LiveError, namespace};

@@ -11,8 +11,15 @@ use std::{
 use super::super::LiveError;
 
 /// Series that say how records got around; libp2p's own are about other things.
-const PREFIXES: [&str; 6] =
-    ["griot_records_", "griot_gossip_", "griot_network_", "griot_sync", "griot_receipts_", "griot_queue_"];
+const PREFIXES: [&str; 7] = [
+    "griot_records_",
+    "griot_gossip_",
+    "griot_log_",
+    "griot_network_",
+    "griot_sync",
+    "griot_receipts_",
+    "griot_queue_",
+];
 
 /// The most that is read: a node answers with some tens of kilobytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;

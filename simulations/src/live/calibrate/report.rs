@@ -143,14 +143,18 @@ impl Traffic {
 }
 
 impl Calibration {
-    /// TCP payload bytes of the loaded window beyond what the quiet one would have had in the same time, in frames per
-    /// message and node that it had yet to reach. One means that each node was sent each message once; acks, receipts and
-    /// what encryption adds are in it too, so it is an upper bound of the copies.
+    /// TCP payload of the loaded window beyond what the quiet one would have had in the same time, for each byte that the
+    /// nodes other than its origin put into their logs. About the copies of each record (messages, acks, receipts) that
+    /// were sent to each node, and above it by what gossip and encryption put around them. 0 where nothing was written.
     #[must_use]
-    pub fn frames_per_delivery(&self) -> f64 {
+    pub fn bytes_sent_per_byte_kept(&self) -> f64 {
         let quiet_per_second = self.quiet.total.sent_payload_bytes as f64 / self.quiet.seconds.max(f64::MIN_POSITIVE);
         let extra = self.loaded.total.sent_payload_bytes as f64 - quiet_per_second * self.loaded.seconds;
-        extra / (self.plan.messages.len() * (self.plan.nodes - 1) * self.frame_bytes) as f64
+        let written = self.counters.get("griot_log_written_bytes_total").copied().unwrap_or_default() as f64;
+        // Every record has one node that did not get it from another.
+        let nodes = self.plan.nodes as f64;
+        let elsewhere = written * (nodes - 1.0) / nodes;
+        if elsewhere > 0.0 { extra / elsewhere } else { 0.0 }
     }
 
     /// The report for a person.
@@ -189,7 +193,9 @@ impl Calibration {
                 traffic.seconds
             );
         }
-        let _ = writeln!(text, "frames per delivery        {:>9.2} at most", self.frames_per_delivery());
+        let per_message = self.loaded.total.sent_bytes as f64 / self.delivered.max(1) as f64;
+        let _ = writeln!(text, "for each delivered message {per_message:>9.0} bytes on the wire");
+        let _ = writeln!(text, "bytes sent per byte kept   {:>9.2}", self.bytes_sent_per_byte_kept());
         let _ = writeln!(
             text,
             "the relay was late by      p50 {:.3}  p99 {:.3}  max {:.3} ms over {} packets; {} device errors",

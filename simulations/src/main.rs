@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use griot_simulations::{
     cli::{self, WorldFailure},
+    live::cli::LiveArgs,
     load,
     plan::{Listener, Plan, Recording},
 };
@@ -44,6 +45,8 @@ Examples:
 
 Only load nodes that are yours. Records live for an hour and are for mailboxes nobody reads.")]
     Load(LoadArgs),
+    /// Run real nodes on a wire whose latency, loss and bandwidth are known.
+    Live(LiveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Scenarios(command) => cli::main(command, &world),
         Command::Load(args) => load(args),
+        Command::Live(args) => live(args),
     }
 }
 
@@ -86,11 +90,24 @@ fn world(plan: &Plan, listener: &mut (dyn Listener + Send)) -> Result<Recording,
     griot_simulations::world::run(plan, listener).map_err(|error| WorldFailure(error.to_string()))
 }
 
+/// A runtime in real time. A world makes one of its own, and before it none may be made: they draw from one stream.
+fn in_real_time<T>(main: impl Future<Output = Result<T, impl std::error::Error>>) -> Result<T, String> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(main).map_err(|error| error.to_string())
+}
+
+fn live(args: LiveArgs) -> ExitCode {
+    match in_real_time(griot_simulations::live::cli::run(args)) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
 fn load(args: LoadArgs) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
     let json = args.json;
     let options = load::Options {
         node: args.node,
@@ -101,7 +118,7 @@ fn load(args: LoadArgs) -> ExitCode {
         size: args.size,
         verify_after_kill: args.verify_after_kill,
     };
-    let report = match runtime.block_on(load::run(options)) {
+    let report = match in_real_time(load::run(options)) {
         Ok(report) => report,
         Err(error) => return fail(&error),
     };
@@ -116,7 +133,7 @@ fn load(args: LoadArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("griot-sim: {error}");
     ExitCode::FAILURE
 }

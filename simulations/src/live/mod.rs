@@ -1,12 +1,18 @@
 //! Real processes: what only they can show, kill -9 above all.
 //!
 //! [`node::NodeProcess`] is one `griotd` with a data directory of its own; [`person::Person`] is one `--home` of the
-//! `griot` command line. Both kill what they started when they are dropped.
+//! `griot` command line. Both kill what they started when they are dropped. [`wire::Wire`] joins network namespaces by
+//! links whose latency, loss and bandwidth can be set, so that nodes meet on the paths of a real network.
 
 pub mod binaries;
+pub mod calibrate;
+pub mod cli;
+pub mod mesh;
 pub mod namespace;
 pub mod node;
 pub mod person;
+pub mod topology;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 

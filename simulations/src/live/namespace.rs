@@ -1,6 +1,6 @@
 //! Network namespaces: two machines on one wire, as far as their programs can tell. Nothing leaves the real machine.
 
-use std::{ffi::OsStr, process::Command};
+use std::{ffi::OsStr, io, process::Command};
 
 use super::LiveError;
 
@@ -63,7 +63,41 @@ pub fn command(namespace: &str, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-fn ip(args: &[&str]) -> Result<(), LiveError> {
+/// Runs `work` in a namespace, on a thread of its own. What it opens there (sockets, devices) belongs to the namespace and
+/// can be used from anywhere afterwards.
+///
+/// # Errors
+/// There is no such namespace, it may not be entered, or `work` failed; `what` says what was being done.
+pub fn inside<T: Send>(
+    namespace: &str,
+    what: &str,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> Result<T, LiveError> {
+    let work = move || {
+        enter(namespace)?;
+        work()
+    };
+    let panicked = || Err(io::Error::other("it panicked"));
+    let done = std::thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|_| panicked()));
+    done.map_err(LiveError::io(format!("{what} in namespace {namespace}")))
+}
+
+/// Moves the calling thread into a namespace that `ip` made.
+#[cfg(target_os = "linux")]
+fn enter(namespace: &str) -> io::Result<()> {
+    use std::os::fd::AsFd as _;
+
+    let file = std::fs::File::open(std::path::Path::new("/run/netns").join(namespace))?;
+    let kind = rustix::thread::LinkNameSpaceType::Network;
+    Ok(rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter(_namespace: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn ip(args: &[&str]) -> Result<(), LiveError> {
     let output = Command::new("ip").args(args).output().map_err(LiveError::io("running ip (package iproute2)"))?;
     if output.status.success() {
         return Ok(());

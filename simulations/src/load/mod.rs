@@ -8,8 +8,8 @@
 mod accept;
 mod disk;
 mod latency;
-mod push;
-mod records;
+pub(crate) mod push;
+pub(crate) mod records;
 
 use std::path::{Path, PathBuf};
 

@@ -46,7 +46,7 @@ pub(super) async fn run(
 }
 
 /// A mailbox in a shard that the reader's node carries, as a client would make it.
-fn in_a_shard_of(info: &NodeInfo, params: &NetworkParams) -> Result<Mailbox, LoadError> {
+pub(crate) fn in_a_shard_of(info: &NodeInfo, params: &NetworkParams) -> Result<Mailbox, LoadError> {
     let mut mailbox = Mailbox::fresh()?;
     if let Some(shard) = info.shards.first() {
         let ground = mailbox.keys.grind_into(griot_protocol::Shard(*shard), params.bits);
@@ -55,7 +55,7 @@ fn in_a_shard_of(info: &NodeInfo, params: &NetworkParams) -> Result<Mailbox, Loa
     Ok(mailbox)
 }
 
-async fn register(
+pub(crate) async fn register(
     reading: &mut Connection,
     info: &NodeInfo,
     mailbox: &Mailbox,
@@ -72,7 +72,11 @@ async fn register(
     Ok(())
 }
 
-async fn subscribe(reader: &Target, mailbox: &Mailbox, params: &NetworkParams) -> Result<HomeStream, LoadError> {
+pub(crate) async fn subscribe(
+    reader: &Target,
+    mailbox: &Mailbox,
+    params: &NetworkParams,
+) -> Result<HomeStream, LoadError> {
     let mut stream = HomeStream::open(reader).await?;
     let address = mailbox.keys.address();
     let proof =

@@ -14,7 +14,7 @@ use super::LoadError;
 const LIFE_SECONDS: u64 = 3600;
 
 /// A mailbox with its secrets.
-pub(super) struct Mailbox {
+pub(crate) struct Mailbox {
     pub keys: MailboxKeys,
     pub deliver: DeliverSecret,
     pub collect: CollectSecret,
@@ -32,7 +32,7 @@ impl Mailbox {
 }
 
 /// What the node's network demands.
-pub(super) async fn params(target: &Target) -> Result<NetworkParams, LoadError> {
+pub(crate) async fn params(target: &Target) -> Result<NetworkParams, LoadError> {
     let info = Connection::new(target.clone().into()).greet().await?;
     let unusable = |what: &str| LoadError::Options(format!("the node announces an impossible {what}"));
     Ok(NetworkParams {
@@ -64,7 +64,7 @@ fn make_some(mailbox: &Mailbox, params: &NetworkParams, count: usize, size: usiz
 }
 
 /// One record with a random payload.
-pub(super) fn one(mailbox: &Mailbox, params: &NetworkParams, size: usize) -> Result<Record, LoadError> {
+pub(crate) fn one(mailbox: &Mailbox, params: &NetworkParams, size: usize) -> Result<Record, LoadError> {
     let bucket = padding::bucket_for(size).ok_or_else(|| LoadError::Options("--size is too large".to_owned()))?;
     let mut payload = vec![0; 1 + bucket];
     getrandom::fill(&mut payload[1..]).map_err(|error| LoadError::Options(error.to_string()))?;

@@ -153,7 +153,7 @@ pub enum LatencyLaw {
         /// Milliseconds at most.
         max_ms: u32,
     },
-    /// Log-normal.
+    /// Log-normal: what measured round-trip times between hosts of the Internet roughly follow.
     LogNormal {
         /// The median, milliseconds.
         median_ms: f64,

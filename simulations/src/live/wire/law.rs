@@ -7,36 +7,11 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
-
 use super::{draw::Draw, link::LATENCY_US_MAX};
+pub use crate::plan::LatencyLaw;
 
 /// The longest latency that a law gives.
 pub const LATENCY_MS_MAX: u32 = (LATENCY_US_MAX / 1000) as u32;
-
-/// A law of one-way latency.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum LatencyLaw {
-    /// Always the same.
-    Constant {
-        /// Milliseconds.
-        ms: u32,
-    },
-    /// Uniform between two bounds, both included.
-    Uniform {
-        /// Milliseconds at least.
-        min_ms: u32,
-        /// Milliseconds at most.
-        max_ms: u32,
-    },
-    /// Log-normal: what measured round-trip times between hosts of the Internet roughly follow.
-    LogNormal {
-        /// The median, milliseconds.
-        median_ms: f64,
-        /// The standard deviation of the logarithm.
-        sigma: f64,
-    },
-}
 
 impl LatencyLaw {
     /// The latency from end `from` to end `to` in the network of `seed`, whole milliseconds.

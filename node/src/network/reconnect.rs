@@ -331,16 +331,23 @@ impl Reconnect {
 
     /// What to remember: every peer that was once connected, those connected now as of now.
     pub(super) fn remembered(&self, now: Timestamp) -> Vec<RememberedPeer> {
-        let mut peers: Vec<_> = self
-            .known
-            .iter()
-            .filter_map(|(peer, known)| {
-                let seen_at = if self.connected.contains_key(peer) { now } else { known.seen_at? };
-                let addresses = known.addresses.iter().map(ToString::to_string).collect();
-                Some(RememberedPeer { peer_id: peer.to_string(), addresses, seen_at })
-            })
-            .collect();
-        peers.sort_by_key(|peer| std::cmp::Reverse(peer.seen_at));
+        let text = |peer: &PeerId, seen_at| {
+            let known = self.known.get(peer)?;
+            let addresses = known.addresses.iter().map(ToString::to_string).collect();
+            Some(RememberedPeer { peer_id: peer.to_string(), addresses, seen_at })
+        };
+        self.worth_remembering(now).iter().filter_map(|(peer, seen_at)| text(peer, *seen_at)).collect()
+    }
+
+    /// Who is to be remembered, those seen last first, and when they were seen. Asked far more often than anything has
+    /// changed, so it makes no text.
+    pub(super) fn worth_remembering(&self, now: Timestamp) -> Vec<(PeerId, Timestamp)> {
+        let seen = |(peer, known): (&PeerId, &Known)| {
+            let seen_at = if self.connected.contains_key(peer) { now } else { known.seen_at? };
+            Some((*peer, seen_at))
+        };
+        let mut peers: Vec<_> = self.known.iter().filter_map(seen).collect();
+        peers.sort_by_key(|(_, seen_at)| std::cmp::Reverse(*seen_at));
         peers.truncate(REMEMBERED_PEERS_MAX);
         peers
     }

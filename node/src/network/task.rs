@@ -140,7 +140,7 @@ struct Task {
     /// Until when.
     banned: BTreeMap<PeerId, u64>,
     /// What was last told to be remembered, without the times.
-    remembered: BTreeSet<String>,
+    remembered: BTreeSet<PeerId>,
     metrics: NetworkMetrics,
 }
 
@@ -169,7 +169,7 @@ impl Task {
             exchanges: Exchanges::default(),
             carriers: Carriers::default(),
             banned: BTreeMap::new(),
-            remembered: remembered.into_iter().map(|peer| peer.peer_id).collect(),
+            remembered: remembered.iter().filter_map(|peer| peer.peer_id.parse().ok()).collect(),
             metrics,
         }
     }
@@ -446,11 +446,11 @@ impl Task {
     /// Tells whom to remember, where that has changed.
     fn remember(&mut self, always: bool) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let peers = self.reconnect.remembered(Timestamp(now.as_secs()));
-        let names: BTreeSet<_> = peers.iter().map(|peer| peer.peer_id.clone()).collect();
-        if (always && !peers.is_empty()) || names != self.remembered {
-            self.remembered = names;
-            self.outbox.fact(Event::Remember { peers });
+        let now = Timestamp(now.as_secs());
+        let peers: BTreeSet<_> = self.reconnect.worth_remembering(now).into_iter().map(|(peer, _)| peer).collect();
+        if (always && !peers.is_empty()) || peers != self.remembered {
+            self.remembered = peers;
+            self.outbox.fact(Event::Remember { peers: self.reconnect.remembered(now) });
         }
     }
 

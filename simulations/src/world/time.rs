@@ -56,6 +56,9 @@ where
     thread::scope(|scope| {
         let run = move || {
             let _guard = griot_virtual_host::enter(seed, epoch).map_err(io::Error::other)?;
+            // Nobody reads a log of a thousand nodes: the trace is what a run says. Without a subscriber tracing would
+            // still make every span, for a logger that might be listening.
+            let _silence = tracing::dispatcher::set_default(&tracing::Dispatch::none());
             let begun = Arc::new(OnceLock::new());
             let begun_there = Arc::clone(&begun);
             let runtime = Builder::new_current_thread()

@@ -1,17 +1,24 @@
 //! Measures the world: `cargo run --release -p griot-simulations --example measure_world -- NODES MESSAGES MINUTES [BITS]`.
 //!
 //! A network where each node dials four others at random, with a person on each; messages between them are evenly
-//! spread. Prints what a run costs: wall time, memory, copies for each delivery. The trace hash is the same every time.
+//! spread. With shards, each node carries one, dials three others of it and one of a few hubs, which carry all.
+//! Prints what a run costs: wall time, memory, copies for each delivery. The trace hash is the same every time.
+//!
+//! `AWAY=1`: half of the people, to whom the others write, are off line, so that a message is one record and not two.
+//! `DISCOVERY=1`: with kad.
 
 #![allow(clippy::unwrap_used, reason = "a tool for developers may end with a panic")]
 
-use griot_simulations::{plan::*, world};
+use griot_simulations::{allocator, plan::*, world};
 
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Nodes that each node dials.
 const DIALS: u64 = 4;
+
+/// Nodes of which one is a hub, where there are shards.
+const NODES_PER_HUB: u64 = 100;
 
 struct Progress {
     trace: Option<std::io::BufWriter<std::fs::File>>,
@@ -53,15 +60,27 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
         random ^= random << 17;
         random % below
     };
+    let shards = 1_u64 << bits;
+    let hubs = if shards == 1 { 0 } else { nodes.div_ceil(NODES_PER_HUB) };
     let mut links = std::collections::BTreeSet::new();
     for from in 0..nodes {
-        for _ in 0..DIALS {
-            let to = draw(nodes);
+        for dial in 0..DIALS {
+            let to = match hubs {
+                0 => draw(nodes),
+                _ if dial == 0 => draw(hubs),
+                // A mailbox lives in the shard that its home's number gives.
+                _ => (from % shards + shards * draw(nodes.div_ceil(shards))).min(nodes - 1),
+            };
             if to != from {
                 links.insert((from as u32, to as u32));
             }
         }
     }
+    // The hubs are second homes of somebody in each shard.
+    let homes = |n: u32| {
+        let hub = (u64::from(n) < hubs * shards).then_some(NodeIndex(n / shards as u32));
+        std::iter::once(NodeIndex(n)).chain(hub.filter(|hub| hub.0 != n)).collect()
+    };
     let node = |_| NodePlan {
         region: 0,
         up_bytes_per_second: 0,
@@ -71,10 +90,12 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
         conduct: Conduct::Honest,
     };
     let (from_ms, to_ms) = (60_000, minutes * 60_000 - 60_000);
+    let away = std::env::var_os("AWAY").is_some();
+    let mut anyone = |odd: u64| if away { (2 * draw(nodes / 2) + odd) as u32 } else { draw(nodes) as u32 };
     let message = |n: u64| MessagePlan {
         at: VirtualMs(from_ms + (to_ms - from_ms) * n / messages),
-        author: PersonIndex(draw(nodes) as u32),
-        mailbox: MailboxIndex(draw(nodes) as u32),
+        author: PersonIndex(anyone(0)),
+        mailbox: MailboxIndex(anyone(1)),
         bytes: 200,
         life_seconds: 7 * 24 * 3600,
     };
@@ -92,7 +113,7 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
         links: links.into_iter().map(|(from, to)| LinkPlan { from: NodeIndex(from), to: NodeIndex(to) }).collect(),
         latency: LatencyPlan::Everywhere(LatencyLaw::LogNormal { median_ms: 50.0, sigma: 0.5 }),
         messages: (0..messages).map(message).collect(),
-        people: (0..nodes as u32).map(|n| PersonPlan { homes: vec![NodeIndex(n)], starts_online: true }).collect(),
+        people: (0..nodes as u32).map(|n| PersonPlan { homes: homes(n), starts_online: !away || n % 2 == 0 }).collect(),
         mailboxes: (0..nodes as u32).map(|n| MailboxPlan { shared: false, readers: vec![PersonIndex(n)] }).collect(),
         events: Vec::new(),
         outage: None,
@@ -100,6 +121,7 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
 }
 
 fn main() {
+    allocator::keep_freed_memory();
     let argument = |n, otherwise| std::env::args().nth(n).map_or(otherwise, |text| text.parse().unwrap());
     let (nodes, messages, minutes, bits) = (argument(1, 100), argument(2, 100), argument(3, 5), argument(4, 0));
     let plan = plan(nodes, messages, minutes, bits as u8);

@@ -9,6 +9,7 @@
 //! - what came of a run is counted and written down by [`outcome`], drawn by [`report`], repeated over seeds by [`sweep`];
 //! - [`explain`] tells one message's way, [`shrink`] makes a failing plan small, [`cli`] is the command line of it all.
 
+pub mod allocator;
 pub mod cli;
 pub mod explain;
 pub mod faults;

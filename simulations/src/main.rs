@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use griot_simulations::{
+    allocator,
     cli::{self, WorldFailure},
     live::cli::LiveArgs,
     load,
@@ -78,7 +79,11 @@ struct LoadArgs {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    if matches!(command, Command::Scenarios(cli::Command::Run(_))) {
+        allocator::keep_freed_memory();
+    }
+    match command {
         Command::Scenarios(command) => cli::main(command, &world),
         Command::Load(args) => load(args),
         Command::Live(args) => live(args),

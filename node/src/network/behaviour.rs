@@ -7,7 +7,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use griot_protocol::{NetworkName, NetworkParams};
 use libp2p::{
     StreamProtocol,
-    allow_block_list::{self, AllowedPeers, BlockedPeers},
+    allow_block_list::{self, AllowedPeers},
     connection_limits, identify, kad, mdns, ping,
     request_response::{self, ProtocolSupport},
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
@@ -17,12 +17,14 @@ use super::{
     address,
     codec::{SYNC_PROTOCOL, SyncCodec},
     config::{NetworkConfig, NetworkError},
+    doors::{self, Doors},
     gossip::{Gossip, gossip},
 };
 use crate::identity::Identity;
 
-/// How often a silent connection is tested, and how long the test may take: a dead one is known within 30 seconds.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a connection is tested, and how long the test may take: a dead one is known within 35 seconds. Pings are
+/// most of what a quiet node does.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long one exchange on the sync protocol may take: a megabyte needs 65 s at 128 kbit/s.
@@ -58,16 +60,13 @@ pub(super) type Kad = kad::Behaviour<kad::store::MemoryStore>;
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub struct Behaviour {
-    pub(super) limits: connection_limits::Behaviour,
-    pub(super) blocked: allow_block_list::Behaviour<BlockedPeers>,
-    pub(super) allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
+    pub(super) doors: Doors,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) gossip: Gossip,
     pub(super) sync: request_response::Behaviour<SyncCodec>,
     /// Only where discovery is wanted: without it the routing table would stay empty, and kad would know of nobody.
     pub(super) kad: Toggle<Kad>,
-    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 impl Behaviour {
@@ -81,9 +80,12 @@ impl Behaviour {
             blocked.block_peer(*peer);
         }
         Ok(Self {
-            limits: limits(config),
-            blocked,
-            allowed: Toggle::from(allowed(config)),
+            doors: Doors::new(doors::Parts {
+                limits: limits(config),
+                blocked,
+                allowed: Toggle::from(allowed(config)),
+                mdns: Toggle::from(mdns(config, identity)),
+            }),
             identify: identify::Behaviour::new(
                 identify::Config::new(protocol_version(&config.params.name), identity.keypair().public())
                     .with_agent_version(agent_version(&config.params))
@@ -99,7 +101,6 @@ impl Behaviour {
                     .with_max_concurrent_streams(SYNC_STREAMS_MAX),
             ),
             kad: Toggle::from(config.discovery.then(|| kad(&config.params.name, identity)).transpose()?),
-            mdns: Toggle::from(mdns(config, identity)),
         })
     }
 }

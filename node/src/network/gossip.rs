@@ -33,6 +33,21 @@ pub const GOSSIP_BYTES_MAX: usize = 72 * 1024;
 /// Messages that wait for one slow peer: 512 of the largest are 36 MiB, and what overflows comes by sync.
 const PEER_QUEUE_MAX: usize = 512;
 
+/// Peers to whom a message is sent whole (D), and the bounds within which their number is left alone. Six, libp2p's own
+/// default, sends everybody 5.1 copies of a record, four sends 3.3; among a thousand nodes at 50 ms the last one has it
+/// after 350 ms instead of 270. Where most neighbours withhold, one record in a hundred takes two seconds more: it comes
+/// by what peers tell each other each second, or by sync. Here every byte may be paid for by the one who waits.
+const MESH_PEERS: usize = 4;
+const MESH_PEERS_LOW: usize = 3;
+const MESH_PEERS_HIGH: usize = 6;
+
+/// Of them, those that this node chose itself: whoever surrounds it from outside does not have them all.
+const MESH_PEERS_OUTBOUND_MIN: usize = 2;
+
+/// Other peers that are told each second what there is (D_lazy), at least; a quarter of them where there are many. Each
+/// message is told three times by every node that has it.
+const TOLD_PEERS_MIN: usize = 2;
+
 /// Heartbeats for which messages are kept: the relay has ten seconds to judge one, under whatever load.
 const HISTORY_HEARTBEATS: usize = 10;
 
@@ -49,6 +64,11 @@ const FAULT_FADES_OVER: Duration = Duration::from_secs(600);
 pub(super) fn gossip(network: &NetworkName) -> Result<Gossip, NetworkError> {
     let refused = |why: String| NetworkError::Setup { what: "gossipsub", why };
     let config = gossipsub::ConfigBuilder::default()
+        .mesh_n(MESH_PEERS)
+        .mesh_n_low(MESH_PEERS_LOW)
+        .mesh_n_high(MESH_PEERS_HIGH)
+        .mesh_outbound_min(MESH_PEERS_OUTBOUND_MIN)
+        .gossip_lazy(TOLD_PEERS_MIN)
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(|message| message_id(&message.topic, &message.data))

@@ -20,6 +20,7 @@ mod address;
 mod behaviour;
 mod codec;
 mod config;
+mod doors;
 mod gossip;
 mod metrics;
 mod reconnect;

@@ -11,6 +11,7 @@ mod pending;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::Pin,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,7 +24,10 @@ use libp2p::{
     kad,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep},
+};
 
 use self::{
     carriers::Carriers,
@@ -98,9 +102,16 @@ pub async fn run(
 ) {
     let mut task = Task::new(swarm, setup, events);
     let mut commands_first = true;
+    // One timer for the task's life: most steps leave it where it is.
+    let timer = tokio::time::sleep_until(task.next_round);
+    tokio::pin!(timer);
     while !task.outbox.is_closed() {
         task.dial_what_is_due();
-        let step = task.next_step(&mut commands, commands_first).await;
+        let wake_at = task.wake_at();
+        if timer.deadline() != wake_at || timer.is_elapsed() {
+            timer.as_mut().reset(wake_at);
+        }
+        let step = task.next_step(&mut commands, commands_first, timer.as_mut()).await;
         commands_first = !matches!(step, Step::Command(_));
         match step {
             Step::Command(None | Some(Command::Shutdown)) => break,
@@ -178,9 +189,18 @@ impl Task {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn next_step(&mut self, commands: &mut mpsc::Receiver<Command>, commands_first: bool) -> Step {
+    /// When there is something to do even if nothing happens.
+    fn wake_at(&self) -> Instant {
         let dial_at = self.reconnect.next_ms().map(|at| self.started + Duration::from_millis(at));
-        let wake_at = dial_at.map_or(self.next_round, |at| at.min(self.next_round));
+        dial_at.map_or(self.next_round, |at| at.min(self.next_round))
+    }
+
+    async fn next_step(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        commands_first: bool,
+        timer: Pin<&mut Sleep>,
+    ) -> Step {
         let Self { swarm, outbox, .. } = self;
         if commands_first {
             tokio::select! {
@@ -188,7 +208,7 @@ impl Task {
                 command = commands.recv() => Step::Command(command),
                 event = swarm.select_next_some() => Step::Swarm(Box::new(event)),
                 () = outbox.drain() => Step::Wake,
-                () = tokio::time::sleep_until(wake_at) => Step::Wake,
+                () = timer => Step::Wake,
             }
         } else {
             tokio::select! {
@@ -196,7 +216,7 @@ impl Task {
                 event = swarm.select_next_some() => Step::Swarm(Box::new(event)),
                 command = commands.recv() => Step::Command(command),
                 () = outbox.drain() => Step::Wake,
-                () = tokio::time::sleep_until(wake_at) => Step::Wake,
+                () = timer => Step::Wake,
             }
         }
     }
@@ -364,10 +384,10 @@ impl Task {
         if self.banned.len() >= BANNED_MAX
             && let Some((first, _)) = self.banned.pop_first()
         {
-            self.swarm.behaviour_mut().blocked.unblock_peer(first);
+            self.swarm.behaviour_mut().doors.unblock(first);
         }
         self.banned.insert(id, until);
-        self.swarm.behaviour_mut().blocked.block_peer(id);
+        self.swarm.behaviour_mut().doors.block(id);
         self.part(id, until, reason);
     }
 
@@ -459,7 +479,7 @@ impl Task {
         for peer in over {
             self.banned.remove(&peer);
             if !self.config.block.contains(&peer) {
-                self.swarm.behaviour_mut().blocked.unblock_peer(peer);
+                self.swarm.behaviour_mut().doors.unblock(peer);
             }
         }
     }

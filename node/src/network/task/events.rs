@@ -20,6 +20,7 @@ use super::{
         Event,
         address::{is_usable, split_peer},
         behaviour::{BehaviourEvent, difference},
+        doors::PartsEvent,
         topics::{self, is_provider_key},
     },
     OTHER_NETWORK_MS, Task,
@@ -155,13 +156,13 @@ impl Task {
                 self.on_kad(event);
             }
             BehaviourEvent::Sync(event) => self.on_sync(event),
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_mdns(found),
+            BehaviourEvent::Doors(PartsEvent::Mdns(mdns::Event::Discovered(found))) => self.on_mdns(found),
             // Addresses that time out are dropped when dialling them fails.
-            BehaviourEvent::Mdns(mdns::Event::Expired(_)) => {}
+            BehaviourEvent::Doors(PartsEvent::Mdns(mdns::Event::Expired(_))) => {}
             // These three have nothing to tell.
-            BehaviourEvent::Limits(never) | BehaviourEvent::Blocked(never) | BehaviourEvent::Allowed(never) => {
-                match never {}
-            }
+            BehaviourEvent::Doors(
+                PartsEvent::Limits(never) | PartsEvent::Blocked(never) | PartsEvent::Allowed(never),
+            ) => match never {},
         }
     }
 

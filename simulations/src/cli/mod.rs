@@ -8,6 +8,7 @@ mod progress;
 mod run;
 mod shrink;
 mod sweep;
+mod trace;
 mod wall;
 
 use std::{fmt::Display, process::ExitCode};
@@ -25,6 +26,7 @@ pub use list::ListArgs;
 pub use run::RunArgs;
 pub use shrink::ShrinkArgs;
 pub use sweep::SweepArgs;
+pub use trace::TraceArgs;
 
 /// Exit code of a run that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -70,7 +72,7 @@ Examples:
   griot-sim run my.toml --param workload.per_person_per_day=80 --out runs/busy
   griot-sim run egypt-2011 --full-length                    without compressing time
   griot-sim run runs/smoke/seed-1/plan.json                 the same plan again, or an edited one
-  griot-sim run smoke --trace a.txt                         every line that is hashed; compare two with `cmp` and `diff`
+  griot-sim run smoke --trace a.txt                         every line that is hashed; `trace diff` compares two
 
 Ctrl-C ends the run and writes what there is. Exit codes: 0 done, 1 an invariant is broken or the run failed, 2 usage,
 130 interrupted.")]
@@ -112,6 +114,8 @@ Examples:
   griot-sim shrink runs/smoke/seed-17/plan.json --out small.json --tries 300
   griot-sim run small.json                                   fails in the same way, and is small enough to read")]
     Shrink(ShrinkArgs),
+    /// Look at traces: every line that a run hashes.
+    Trace(TraceArgs),
 }
 
 /// A folder.
@@ -149,6 +153,7 @@ pub fn main(command: Command, world: &dyn World) -> ExitCode {
         Command::Run(args) => run::run(&args, world),
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Shrink(args) => shrink::shrink(&args),
+        Command::Trace(args) => trace::trace(&args),
         Command::Report(args) => done(report::report(&args.folder).map(|path| format!("{}\n", path.display()))),
         Command::Explain(args) => done(explain::explain(&args.folder, &args.message)),
         Command::Compare(args) => done(compare::compare(&args.first, &args.second).map(|lines| {

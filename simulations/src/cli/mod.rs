@@ -9,6 +9,7 @@ mod run;
 mod shrink;
 mod sweep;
 mod trace;
+mod truth;
 mod wall;
 
 use std::{fmt::Display, process::ExitCode};
@@ -27,6 +28,7 @@ pub use run::RunArgs;
 pub use shrink::ShrinkArgs;
 pub use sweep::SweepArgs;
 pub use trace::TraceArgs;
+pub use truth::{CalibrateArgs, PublishedArgs};
 
 /// Exit code of a run that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -116,6 +118,20 @@ Examples:
     Shrink(ShrinkArgs),
     /// Look at traces: every line that a run hashes.
     Trace(TraceArgs),
+    /// Run in virtual time what real nodes did on a wire, and set the two side by side.
+    #[command(after_help = "\
+Examples:
+  griot-sim calibrate simulations/calibration/nodes-12.json          kept from real nodes, 12 of them
+  sudo griot-sim live calibrate --out here; griot-sim calibrate here/calibration.json
+
+Exit codes: 0 every figure is as close as it must be, 1 one is not or the run failed, 2 the file is none.")]
+    Calibrate(CalibrateArgs),
+    /// Run a network that others have simulated, and set the results side by side.
+    #[command(after_help = "\
+Examples:
+  griot-sim published vyzo                     1,000 nodes with some forty neighbours each: minutes, and 3 GB
+  griot-sim published waku --nodes 200 --json")]
+    Published(PublishedArgs),
 }
 
 /// A folder.
@@ -154,6 +170,8 @@ pub fn main(command: Command, world: &dyn World) -> ExitCode {
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Trace(args) => trace::trace(&args),
+        Command::Calibrate(args) => truth::calibrate(&args, world),
+        Command::Published(args) => truth::published(&args, world),
         Command::Report(args) => done(report::report(&args.folder).map(|path| format!("{}\n", path.display()))),
         Command::Explain(args) => done(explain::explain(&args.folder, &args.message)),
         Command::Compare(args) => done(compare::compare(&args.first, &args.second).map(|lines| {

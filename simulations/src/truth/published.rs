@@ -1,0 +1,311 @@
+//! What others have published about gossipsub in networks of a thousand nodes, run again in the world.
+//!
+//! Each [`Study`] is a network that somebody else simulated, with code that has nothing in common with ours, and wrote
+//! down: how many neighbours, which latencies, how many messages, what came of them. The world runs the same network
+//! with our nodes and *our* gossip parameters, which are rust-libp2p's (D = 6, at least 5, at most 12, a heartbeat a
+//! second) and not to be bent for a comparison. Counted is what the others counted: every node that comes to hold a
+//! message, the time from writing to that, and how often the message was sent. Our messages make a second record, the
+//! ack; nobody reads here, so there is none.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use serde::Serialize;
+
+use super::{TruthError, Witness, bare_plan};
+use crate::{
+    cli::World,
+    live::calibrate::Quantiles,
+    plan::{
+        Arrival, Conduct, LatencyLaw, LatencyPlan, LinkPlan, MailboxIndex, MailboxPlan, MessagePlan, NodeIndex,
+        NodePlan, PersonIndex, PersonPlan, Plan, Recording, VirtualMs,
+    },
+    random::Random,
+};
+
+/// Nodes of one run at most: ten thousand take a machine of 64 GB.
+pub const NODES_MAX: u32 = 10_000;
+
+/// How long meshes form before the first message: connections take some seconds, and a mesh some heartbeats.
+const WARM_UP_MS: u64 = 45_000;
+
+/// Between two messages.
+const EVERY_MS: u64 = 1_000;
+
+/// How long the last message is waited for. vyzo's script waits as long.
+const LINGER_MS: u64 = 10_000;
+
+/// Messages live longer than the run.
+const LIFE_SECONDS: u64 = 3600;
+
+/// A network that somebody else has simulated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Study {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Who, and where it is to be read.
+    pub source: &'static str,
+    /// How many nodes it had.
+    pub nodes: u32,
+    /// How many others each node dials.
+    pub connect: u32,
+    /// How many nodes write.
+    pub writers: u32,
+    /// How many messages.
+    pub messages: u32,
+    /// Payload bytes of a message; ours are rounded up to a bucket.
+    pub bytes: u32,
+    /// One-way latency of a path.
+    pub latency: LatencyLaw,
+    /// Bytes a second that a node sends and receives; 0: unlimited.
+    pub bandwidth: (u64, u64),
+    /// Milliseconds that a writer needed before its message was sent, which ours does not: added to what we measure.
+    pub before_ms: u64,
+    /// What was published.
+    pub published: &'static [(&'static str, f64)],
+}
+
+/// vyzo's simulator, the one gossipsub was designed with, as the script `episub-experiments.ss` ran it: defaults but for
+/// the number of nodes and messages. A path has one latency for both directions, uniform from 10 to 150 ms, and each
+/// message up to a tenth of it more; ours has one for each direction, from 11 to 157 ms, which has the same mean.
+const VYZO: Study = Study {
+    name: "vyzo",
+    source: "https://gist.github.com/vyzo/25a53ec19c6b1d3b5e1064ece60b755c (gossipsub/v1.0), \
+             https://github.com/vyzo/gerbil-simsub",
+    nodes: 1000,
+    connect: 20,
+    writers: 5,
+    messages: 60,
+    bytes: 200,
+    latency: LatencyLaw::Uniform { min_ms: 11, max_ms: 157 },
+    bandwidth: (0, 0),
+    before_ms: 0,
+    published: &[
+        ("delivered", 60_000.0),
+        ("copies for each delivery", 6.29),
+        ("below 100 ms", 1_334.0),
+        ("100 to 200 ms", 20_818.0),
+        ("200 to 300 ms", 36_508.0),
+        ("300 to 400 ms", 1_280.0),
+        ("400 ms and above", 0.0),
+    ],
+};
+
+/// Waku's: 1,000 real nwaku nodes under Shadow, every path 100 ms, 83 Mbit/s down and 38 up, 10 kB messages. A node
+/// checks a zero-knowledge proof before it passes a message on, which was set to 12 ms: here they are part of the path.
+/// The writer makes one in 150 ms, which are added.
+const WAKU: Study = Study {
+    name: "waku",
+    source: "https://docs.waku.org/research/research-and-studies/message-propagation, \
+             https://github.com/waku-org/research/blob/master/rln-delay-simulations/shadow.yaml, \
+             https://github.com/waku-org/nwaku/pull/2168",
+    nodes: 1000,
+    connect: 50,
+    writers: 1,
+    messages: 10,
+    bytes: 10_240,
+    latency: LatencyLaw::Constant { ms: 112 },
+    bandwidth: (38_000_000 / 8, 83_000_000 / 8),
+    before_ms: 150,
+    published: &[
+        ("delivered to others", 9_990.0),
+        ("mean, ms", 508.0),
+        ("fastest, ms", 263.0),
+        ("p95, ms", 627.0),
+        ("slowest, ms", 695.0),
+    ],
+};
+
+/// All of them.
+pub const STUDIES: [Study; 2] = [VYZO, WAKU];
+
+/// What our nodes did in that network.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// The study.
+    pub study: &'static str,
+    /// How many nodes.
+    pub nodes: u32,
+    /// Messages.
+    pub messages: u32,
+    /// Pairs of a message and a node that came to hold it, its writer's included.
+    pub delivered: u64,
+    /// How often messages were sent from node to node, for each such pair.
+    pub copies_per_delivery: f64,
+    /// From writing to holding, at all nodes but the writer's, milliseconds.
+    pub latency_ms: Quantiles,
+    /// How many of them in each tenth of a second.
+    pub histogram: Vec<u64>,
+    /// The most hops of any.
+    pub hops_max: u32,
+    /// The mean number of hops.
+    pub hops_mean: f64,
+    /// Bytes that a node sent in the mean, from the beginning to the end.
+    pub sent_bytes_per_node: f64,
+    /// What was published, by name.
+    pub published: Vec<(&'static str, f64)>,
+    /// Where.
+    pub source: &'static str,
+}
+
+/// Runs a study's network, of another size where `nodes` says so.
+///
+/// # Errors
+/// [`TruthError`].
+pub fn run(study: &Study, nodes: Option<u32>, seed: u64, world: &dyn World) -> Result<Found, TruthError> {
+    let plan = plan_of(study, nodes.unwrap_or(study.nodes), seed)?;
+    let mut witness = Witness::default();
+    let recording = world.run(&plan, &mut witness)?;
+    Ok(found(study, &plan, &recording, &witness.arrivals))
+}
+
+/// The plan of a study.
+///
+/// # Errors
+/// The number of nodes makes no sense.
+pub fn plan_of(study: &Study, nodes: u32, seed: u64) -> Result<Plan, TruthError> {
+    if nodes <= study.writers || nodes > NODES_MAX {
+        return Err(TruthError::Plan(format!("{} has {} to {NODES_MAX} nodes", study.name, study.writers + 1)));
+    }
+    let mut random = Random::new(seed, "published network");
+    let (up, down) = study.bandwidth;
+    let node = |_| NodePlan {
+        region: 0,
+        up_bytes_per_second: up,
+        down_bytes_per_second: down,
+        behind_nat: false,
+        starts_up: true,
+        conduct: Conduct::Honest,
+    };
+    // Whoever writes is as good as anybody: the paths are random already.
+    let writers = random.distinct_below(u64::from(nodes), u64::from(study.writers));
+    let person = |home: &u64| PersonPlan { homes: vec![NodeIndex(*home as u32)], starts_online: true };
+    let mut people: Vec<PersonPlan> = writers.iter().map(person).collect();
+    // Somebody who is never on line: the message spreads to all nodes, and no ack follows it.
+    let reader = PersonIndex(people.len() as u32);
+    people.push(PersonPlan { homes: vec![NodeIndex(0)], starts_online: false });
+    let message = |number: u32, writer: u64| MessagePlan {
+        at: VirtualMs(WARM_UP_MS + u64::from(number) * EVERY_MS),
+        author: PersonIndex(writer as u32),
+        mailbox: MailboxIndex(0),
+        bytes: study.bytes,
+        life_seconds: LIFE_SECONDS,
+    };
+    let links = links(&mut random, nodes, study.connect);
+    let messages: Vec<MessagePlan> =
+        (0..study.messages).map(|number| message(number, random.below(writers.len() as u64))).collect();
+    Ok(Plan {
+        duration_ms: WARM_UP_MS + u64::from(study.messages) * EVERY_MS + LINGER_MS,
+        nodes: (0..nodes).map(node).collect(),
+        links,
+        latency: LatencyPlan::Everywhere(study.latency),
+        people,
+        mailboxes: vec![MailboxPlan { shared: false, readers: vec![reader] }],
+        messages,
+        ..bare_plan(study.name, seed)
+    })
+}
+
+/// Each node dials so many others, drawn at random; two that would dial each other have one link.
+fn links(random: &mut Random, nodes: u32, connect: u32) -> Vec<LinkPlan> {
+    let mut links = BTreeSet::new();
+    for from in 0..nodes {
+        for step in random.distinct_below(u64::from(nodes) - 1, u64::from(connect)) {
+            let to = ((u64::from(from) + 1 + step) % u64::from(nodes)) as u32;
+            if !links.contains(&(to, from)) {
+                links.insert((from, to));
+            }
+        }
+    }
+    links.into_iter().map(|(from, to)| LinkPlan { from: NodeIndex(from), to: NodeIndex(to) }).collect()
+}
+
+fn found(study: &Study, plan: &Plan, recording: &Recording, arrivals: &[Arrival]) -> Found {
+    let mut latencies = Vec::new();
+    let mut histogram = Vec::new();
+    let mut hops = vec![vec![0u32; plan.nodes.len()]; plan.messages.len()];
+    let mut came_over = Vec::new();
+    for arrival in arrivals.iter().filter(|arrival| arrival.node != arrival.from) {
+        let message = arrival.message.0 as usize;
+        let ms = arrival.at.0.saturating_sub(plan.messages[message].at.0) + study.before_ms;
+        latencies.push(ms as f64);
+        let tenth = (ms / 100) as usize;
+        if histogram.len() <= tenth {
+            histogram.resize(tenth + 1, 0);
+        }
+        histogram[tenth] += 1;
+        let over = hops[message][arrival.from.0 as usize] + 1;
+        hops[message][arrival.node.0 as usize] = over;
+        came_over.push(over);
+    }
+    let delivered: u64 = recording.messages.iter().map(|fate| u64::from(fate.holders)).sum();
+    let copies: u64 = recording.messages.iter().map(|fate| u64::from(fate.copies)).sum();
+    let sent: u64 = recording.nodes.iter().map(|node| node.sent_bytes).sum();
+    Found {
+        study: study.name,
+        nodes: plan.nodes.len() as u32,
+        messages: plan.messages.len() as u32,
+        delivered,
+        copies_per_delivery: copies as f64 / delivered.max(1) as f64,
+        latency_ms: Quantiles::of(latencies),
+        histogram,
+        hops_max: came_over.iter().copied().max().unwrap_or_default(),
+        hops_mean: came_over.iter().copied().map(f64::from).sum::<f64>() / came_over.len().max(1) as f64,
+        sent_bytes_per_node: sent as f64 / plan.nodes.len().max(1) as f64,
+        published: study.published.to_vec(),
+        source: study.source,
+    }
+}
+
+impl Found {
+    /// For people: theirs, then ours.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}: {}\n\npublished\n", self.study, self.source);
+        for (name, value) in &self.published {
+            let _ = writeln!(text, "  {name:<28} {value:>10}");
+        }
+        let of = &self.latency_ms;
+        let _ = writeln!(text, "\nhere, {} nodes, {} messages", self.nodes, self.messages);
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:<28} {value:>10}");
+        };
+        line("delivered", self.delivered.to_string());
+        line("delivered to others", of.count.to_string());
+        line("copies for each delivery", format!("{:.2}", self.copies_per_delivery));
+        for (name, value) in [
+            ("mean, ms", of.mean),
+            ("fastest, ms", of.min),
+            ("p50, ms", of.p50),
+            ("p95, ms", of.p95),
+            ("p99, ms", of.p99),
+            ("slowest, ms", of.max),
+        ] {
+            line(name, format!("{value:.0}"));
+        }
+        for (tenth, count) in self.histogram.iter().enumerate() {
+            line(&format!("{} to {} ms", tenth * 100, (tenth + 1) * 100), count.to_string());
+        }
+        line("hops: mean, most", format!("{:.2}, {}", self.hops_mean, self.hops_max));
+        line("sent by a node, kB", format!("{:.0}", self.sent_bytes_per_node / 1000.0));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_dials_as_many_as_the_study_says_and_nobody_twice() {
+        let plan = plan_of(&VYZO, 200, 1).unwrap();
+        let pairs: BTreeSet<_> =
+            plan.links.iter().map(|link| (link.from.min(link.to), link.from.max(link.to))).collect();
+        assert_eq!(pairs.len(), plan.links.len());
+        // 200 × 20 less those that two nodes drew alike: about 200 × 20 × 20 / 199 / 2.
+        assert!((3_700..3_900).contains(&pairs.len()), "{}", pairs.len());
+        assert!(plan.links.iter().all(|link| link.from != link.to));
+        assert_eq!((plan.messages.len(), plan.people.len()), (60, 6));
+        assert_eq!(plan_of(&VYZO, 200, 1).unwrap(), plan);
+        assert!(plan_of(&VYZO, 5, 1).is_err() && plan_of(&WAKU, NODES_MAX + 1, 1).is_err());
+    }
+}

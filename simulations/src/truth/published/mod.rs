@@ -7,9 +7,14 @@
 //! message, the time from writing to that, and how often the message was sent. Our messages make a second record, the
 //! ack; nobody reads here, so there is none.
 
+mod model;
+
 use std::{collections::BTreeSet, fmt::Write as _};
 
+pub use model::Expected;
 use serde::Serialize;
+
+use model::{Mesh, Network};
 
 use super::{TruthError, Witness, bare_plan};
 use crate::{
@@ -60,6 +65,8 @@ pub struct Study {
     pub bandwidth: (u64, u64),
     /// Milliseconds that a writer needed before its message was sent, which ours does not: added to what we measure.
     pub before_ms: u64,
+    /// Whether writers sent to all their neighbours; ours do not.
+    pub flood: bool,
     /// What was published.
     pub published: &'static [(&'static str, f64)],
 }
@@ -79,6 +86,7 @@ const VYZO: Study = Study {
     latency: LatencyLaw::Uniform { min_ms: 11, max_ms: 157 },
     bandwidth: (0, 0),
     before_ms: 0,
+    flood: false,
     published: &[
         ("delivered", 60_000.0),
         ("copies for each delivery", 6.29),
@@ -92,7 +100,7 @@ const VYZO: Study = Study {
 
 /// Waku's: 1,000 real nwaku nodes under Shadow, every path 100 ms, 83 Mbit/s down and 38 up, 10 kB messages. A node
 /// checks a zero-knowledge proof before it passes a message on, which was set to 12 ms: here they are part of the path.
-/// The writer makes one in 150 ms, which are added.
+/// The writer makes one in 150 ms, which are added, and sends to all its neighbours (nim-libp2p's `floodPublish`).
 const WAKU: Study = Study {
     name: "waku",
     source: "https://docs.waku.org/research/research-and-studies/message-propagation, \
@@ -106,6 +114,7 @@ const WAKU: Study = Study {
     latency: LatencyLaw::Constant { ms: 112 },
     bandwidth: (38_000_000 / 8, 83_000_000 / 8),
     before_ms: 150,
+    flood: true,
     published: &[
         ("delivered to others", 9_990.0),
         ("mean, ms", 508.0),
@@ -141,6 +150,10 @@ pub struct Found {
     pub hops_mean: f64,
     /// Bytes that a node sent in the mean, from the beginning to the end.
     pub sent_bytes_per_node: f64,
+    /// What the model expects of the network as it was published: meshes drawn at random, and flooding where there was.
+    pub model_of_theirs: Expected,
+    /// What it expects of ours: meshes of those who came first, and none.
+    pub model_of_ours: Expected,
     /// What was published, by name.
     pub published: Vec<(&'static str, f64)>,
     /// Where.
@@ -155,7 +168,38 @@ pub fn run(study: &Study, nodes: Option<u32>, seed: u64, world: &dyn World) -> R
     let plan = plan_of(study, nodes.unwrap_or(study.nodes), seed)?;
     let mut witness = Witness::default();
     let recording = world.run(&plan, &mut witness)?;
-    Ok(found(study, &plan, &recording, &witness.arrivals))
+    let models = [
+        model::expect(&theirs(study, plan.nodes.len() as u32), seed),
+        model::expect(&ours(study, &plan, frame_bytes(study)), seed),
+    ];
+    Ok(found(study, &plan, &recording, &witness.arrivals, models))
+}
+
+/// Bytes of one message between our nodes: its payload's bucket, and some 210 around it.
+fn frame_bytes(study: &Study) -> u64 {
+    griot_protocol::padding::bucket_for(study.bytes as usize).unwrap_or_default() as u64 + 210
+}
+
+fn theirs(study: &Study, nodes: u32) -> Network {
+    Network {
+        nodes,
+        connect: study.connect,
+        latency: study.latency,
+        mesh: Mesh::Drawn,
+        flood: study.flood,
+        copy_us: copy_us(u64::from(study.bytes), study.bandwidth.0),
+        before_ms: study.before_ms,
+    }
+}
+
+fn ours(study: &Study, plan: &Plan, bytes: u64) -> Network {
+    let copy_us = copy_us(bytes, study.bandwidth.0);
+    Network { mesh: Mesh::FirstCome, flood: false, copy_us, ..theirs(study, plan.nodes.len() as u32) }
+}
+
+/// How long a line is busy with so many bytes.
+fn copy_us(bytes: u64, bytes_per_second: u64) -> u64 {
+    (bytes * 1_000_000).checked_div(bytes_per_second).unwrap_or_default()
 }
 
 /// The plan of a study.
@@ -219,7 +263,8 @@ fn links(random: &mut Random, nodes: u32, connect: u32) -> Vec<LinkPlan> {
     links.into_iter().map(|(from, to)| LinkPlan { from: NodeIndex(from), to: NodeIndex(to) }).collect()
 }
 
-fn found(study: &Study, plan: &Plan, recording: &Recording, arrivals: &[Arrival]) -> Found {
+fn found(study: &Study, plan: &Plan, recording: &Recording, arrivals: &[Arrival], models: [Expected; 2]) -> Found {
+    let [model_of_theirs, model_of_ours] = models;
     let mut latencies = Vec::new();
     let mut histogram = Vec::new();
     let mut hops = vec![vec![0u32; plan.nodes.len()]; plan.messages.len()];
@@ -251,6 +296,8 @@ fn found(study: &Study, plan: &Plan, recording: &Recording, arrivals: &[Arrival]
         hops_max: came_over.iter().copied().max().unwrap_or_default(),
         hops_mean: came_over.iter().copied().map(f64::from).sum::<f64>() / came_over.len().max(1) as f64,
         sent_bytes_per_node: sent as f64 / plan.nodes.len().max(1) as f64,
+        model_of_theirs,
+        model_of_ours,
         published: study.published.to_vec(),
         source: study.source,
     }
@@ -287,6 +334,15 @@ impl Found {
         }
         line("hops: mean, most", format!("{:.2}, {}", self.hops_mean, self.hops_max));
         line("sent by a node, kB", format!("{:.0}", self.sent_bytes_per_node / 1000.0));
+        let _ = writeln!(text, "\nshortest ways through a mesh (no node runs): mean, longest, copies, hops");
+        let names = ["drawn, as published", "who came first, as here"];
+        for (name, of) in names.into_iter().zip([&self.model_of_theirs, &self.model_of_ours]) {
+            let _ = writeln!(
+                text,
+                "  {name:<28} {:>6.0} ms {:>6.0} ms {:>6.2} {:>6.2}",
+                of.mean_ms, of.max_ms, of.copies_per_delivery, of.hops_mean
+            );
+        }
         text
     }
 }

@@ -17,8 +17,8 @@ pub const FSYNC_MS: u64 = 1;
 /// is sent: nodes compare what they hold when they meet, and again after fixed times.
 const START_EVERY_MS: u64 = 300;
 
-/// The last links are up this long after the last start.
-const LINKED_WITHIN_MS: u64 = 500;
+/// This long after the last start all are linked and have mailboxes, and the warm-up begins.
+const LINKED_WITHIN_MS: u64 = 800;
 
 /// How long a message of a measuring run lives.
 const LIFE_SECONDS: u64 = 3600;
@@ -44,9 +44,10 @@ pub struct Windows {
 pub fn plan_of(real: &Calibration) -> Result<(Plan, Windows), TruthError> {
     check(&real.plan)?;
     let CalibrationPlan { nodes, links, one_way_ms, payload_bytes, acks, .. } = &real.plan;
-    let linked = *nodes as u64 * START_EVERY_MS + LINKED_WITHIN_MS;
-    // Traffic is seen every full second.
-    let quiet_from = linked.next_multiple_of(1000) + real.plan.warm_up_seconds * 1000;
+    let linked = (*nodes as u64 - 1) * START_EVERY_MS + LINKED_WITHIN_MS;
+    // Traffic is seen every full second, so they start somewhat later than at once.
+    let first_start = linked.next_multiple_of(1000) - linked;
+    let quiet_from = first_start + linked + real.plan.warm_up_seconds * 1000;
     let messages_from = quiet_from + real.quiet.seconds.round() as u64 * 1000;
     let end = messages_from + (real.loaded.seconds * 1000.0).round() as u64;
     let node = |region| NodePlan {
@@ -87,7 +88,7 @@ pub fn plan_of(real: &Calibration) -> Result<(Plan, Windows), TruthError> {
             })
             .collect(),
         events: (0..index(*nodes))
-            .map(|node| (VirtualMs(u64::from(node) * START_EVERY_MS), EventPlan::Start(NodeIndex(node))))
+            .map(|node| (VirtualMs(first_start + u64::from(node) * START_EVERY_MS), EventPlan::Start(NodeIndex(node))))
             .collect(),
         ..bare_plan("calibration", real.plan.seed)
     };

@@ -123,15 +123,14 @@ impl Comparison {
 
 impl Line {
     fn new(name: &'static str, unit: &'static str, real: f64, simulated: f64, allowed: Allowed) -> Self {
-        let mut line = Self { name, unit, real, simulated, allowed, holds: true };
         let apart = (simulated - real).abs();
-        line.holds = match allowed {
+        let holds = match allowed {
             Allowed::Equal => apart == 0.0,
             Allowed::Milliseconds(ms) => apart <= ms,
-            Allowed::Percent(percent) => line.percent().abs() <= percent,
+            Allowed::Percent(percent) => apart <= real.abs() * percent / 100.0,
             Allowed::Any => true,
         };
-        line
+        Self { name, unit, real, simulated, allowed, holds }
     }
 
     fn percent(&self) -> f64 {

@@ -21,6 +21,7 @@ mod stream;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod transport;
 
 use std::{
@@ -32,16 +33,11 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use tokio::sync::mpsc;
 
 use self::{
-    calendar::Calendar,
-    connection::Connection,
-    cuts::Cuts,
-    framing::{ACK_BYTES, Framed},
-    latency::Latency,
-    pipe::Pipe,
-    transport::Incoming,
+    calendar::Calendar, connection::Connection, cuts::Cuts, framing::Framed, latency::Latency, pipe::Pipe,
+    traffic::Traffic, transport::Incoming,
 };
 use crate::{
-    plan::{NodeIndex, NodeTraffic, Plan, VirtualMs},
+    plan::{NodeIndex, Plan, VirtualMs},
     world::host::FixedMap,
 };
 pub(crate) use tap::{Speech, mark_of};
@@ -75,29 +71,9 @@ struct Host {
     /// Until when its link is busy, microseconds.
     up_busy_us: u64,
     down_busy_us: u64,
-    sent_bytes: u64,
-    sent_packets: u64,
-    received_bytes: u64,
-    lost_bytes: u64,
+    carried: Traffic,
     inbox: Option<mpsc::UnboundedSender<Incoming>>,
     connections: BTreeMap<u64, Weak<Connection>>,
-}
-
-/// What a node's link has carried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub sent_bytes: u64,
-    pub sent_packets: u64,
-    pub received_bytes: u64,
-    /// Sent into a partition.
-    pub lost_bytes: u64,
-}
-
-impl Traffic {
-    pub(crate) const fn of_node(self) -> NodeTraffic {
-        let Self { sent_bytes, sent_packets, received_bytes, .. } = self;
-        NodeTraffic { sent_bytes, sent_packets, received_bytes }
-    }
 }
 
 #[derive(Debug)]
@@ -172,10 +148,7 @@ impl Net {
             down_bytes_per_second: node.down_bytes_per_second,
             up_busy_us: 0,
             down_busy_us: 0,
-            sent_bytes: 0,
-            sent_packets: 0,
-            received_bytes: 0,
-            lost_bytes: 0,
+            carried: Traffic::default(),
             inbox: None,
             connections: BTreeMap::new(),
         });
@@ -229,49 +202,16 @@ impl Net {
         let State { hosts, cuts, .. } = &mut *state;
         let mut at_us = now.0 * 1000;
         if let Some(host) = hosts.get_mut(from.0 as usize) {
-            host.sent_bytes += size;
-            host.sent_packets += segments;
+            host.carried.sent_bytes += size;
+            host.carried.sent_packets += segments;
             at_us = occupy(&mut host.up_busy_us, at_us, size, host.up_bytes_per_second);
         }
         at_us = cuts.throttle(from, to, size, at_us) + u64::from(latency_ms) * 1000;
         if let Some(host) = hosts.get_mut(to.0 as usize) {
-            host.received_bytes += size;
+            host.carried.received_bytes += size;
             at_us = occupy(&mut host.down_busy_us, at_us, size, host.down_bytes_per_second);
         }
         VirtualMs(at_us.div_ceil(1000))
-    }
-
-    /// Counts bytes that are on the links for TCP's or Yamux' own sake. They are few and take no time of their own.
-    fn count_aside(&self, from: NodeIndex, to: NodeIndex, packets: u64, bytes: u64) {
-        let mut state = self.state();
-        if let Some(host) = state.hosts.get_mut(from.0 as usize) {
-            host.sent_packets += packets;
-            host.sent_bytes += bytes;
-        }
-        if let Some(host) = state.hosts.get_mut(to.0 as usize) {
-            host.received_bytes += bytes;
-        }
-    }
-
-    fn count_acks(&self, from: NodeIndex, to: NodeIndex, acks: u64) {
-        if acks > 0 {
-            self.count_aside(from, to, acks, acks * ACK_BYTES);
-        }
-    }
-
-    fn count_written(&self, speech: Speech, bytes: usize) {
-        *self.state().written.entry(speech).or_default() += bytes as u64;
-    }
-
-    /// Bytes that were written to substreams so far, by what they were about. What nodes sent beyond these is framing.
-    pub(crate) fn written(&self, speech: Speech) -> u64 {
-        self.state().written.get(&speech).copied().unwrap_or_default()
-    }
-
-    fn count_lost(&self, from: NodeIndex, bytes: usize) {
-        if let Some(host) = self.state().hosts.get_mut(from.0 as usize) {
-            host.lost_bytes += bytes as u64;
-        }
     }
 
     fn stuck(&self, pipe: Arc<Pipe>) {
@@ -401,33 +341,6 @@ impl Net {
 
     fn closed(&self) {
         self.state().closed += 1;
-    }
-
-    /// Has the copies of a message's frame counted from now on.
-    pub(crate) fn watch_frame(&self, mark: u64, message: u32) {
-        self.state().watched.insert(mark, message);
-    }
-
-    fn count_copy(&self, mark: u64) {
-        let state = &mut *self.state();
-        if let Some(copies) = state.watched.get(&mark).and_then(|message| state.copies.get_mut(*message as usize)) {
-            *copies += 1;
-        }
-    }
-
-    /// How often a message's frame was sent so far, by gossip and by sync.
-    pub(crate) fn copies(&self, message: u32) -> u32 {
-        self.state().copies.get(message as usize).copied().unwrap_or_default()
-    }
-
-    /// What a node's link has carried so far.
-    pub(crate) fn traffic(&self, node: NodeIndex) -> Traffic {
-        self.state().hosts.get(node.0 as usize).map_or_else(Traffic::default, |host| Traffic {
-            sent_bytes: host.sent_bytes,
-            sent_packets: host.sent_packets,
-            received_bytes: host.received_bytes,
-            lost_bytes: host.lost_bytes,
-        })
     }
 
     /// Connections made, and ends of connections closed, so far.

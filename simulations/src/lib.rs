@@ -7,6 +7,8 @@
 //! - a [`scenario`] and a seed become a [`plan`]: [`topology`], people and what they write ([`workload`]), and what goes
 //!   wrong ([`faults`]), all drawn from one seed ([`random`]);
 //! - what came of a run is counted and written down by [`outcome`], drawn by [`report`], repeated over seeds by [`sweep`];
+//! - [`truth`] holds the world against real nodes and against what others have published,
+//! - [`trace_diff`] finds where two runs part that should be the same,
 //! - [`explain`] tells one message's way, [`shrink`] makes a failing plan small, [`cli`] is the command line of it all.
 
 pub mod allocator;
@@ -23,5 +25,7 @@ pub mod scenario;
 pub mod shrink;
 pub mod sweep;
 pub mod topology;
+pub mod trace_diff;
+pub mod truth;
 pub mod workload;
 pub mod world;

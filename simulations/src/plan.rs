@@ -287,7 +287,8 @@ pub struct MessageFate {
     pub record: String,
     /// When a node first answered "accepted", and which.
     pub accepted: Option<(VirtualMs, NodeIndex)>,
-    /// When the author first learned of a valid custody receipt, and how many homes had signed one by the end.
+    /// When the author first learned of a valid custody receipt. Nothing where the ack came before a receipt was due (a
+    /// tenth of a second after the envelope): then none is made, because the ack proves more.
     pub stored: Option<VirtualMs>,
     /// Homes whose receipts the author knew at the end.
     pub stored_on: u32,
@@ -298,7 +299,7 @@ pub struct MessageFate {
     pub duplicates: u32,
     /// Times that a *reader was shown* it twice: must be none.
     pub shown_again: u32,
-    /// Times that its frame was sent from node to node, by gossip or sync.
+    /// Times that its frame was sent from node to node, by gossip or sync, whether or not it was new there.
     pub copies: u32,
     /// Nodes that came to hold it.
     pub holders: u32,
@@ -399,6 +400,17 @@ pub enum Way {
     Sync,
 }
 
+/// What one node has carried since the run began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeTraffic {
+    /// Bytes of IP packets sent.
+    pub sent_bytes: u64,
+    /// Packets sent.
+    pub sent_packets: u64,
+    /// Bytes of IP packets received.
+    pub received_bytes: u64,
+}
+
 /// Who listens to a run while it goes on.
 pub trait Listener {
     /// A record reached a node for the first time.
@@ -407,6 +419,14 @@ pub trait Listener {
     fn traced(&mut self, line: &str);
     /// Whether trace lines are to be made.
     fn wants_trace(&self) -> bool;
+    /// Whether [`traffic`](Self::traffic) is to be called.
+    fn wants_traffic(&self) -> bool {
+        false
+    }
+    /// What each node has carried so far, in the order of [`Plan::nodes`]. Called about every virtual second, and at the end.
+    fn traffic(&mut self, now: VirtualMs, nodes: &[NodeTraffic]) {
+        let _ = (now, nodes);
+    }
     /// Virtual time got this far. Called about every virtual second; answer `false` to end the run here.
     fn progress(&mut self, now: VirtualMs) -> bool;
 }

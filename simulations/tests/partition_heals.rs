@@ -39,6 +39,7 @@ fn what_was_written_across_the_cut_arrives_when_it_is_healed() {
             assert!(delivery.at < VirtualMs(HEAL_MS), "inside a half mail flows: {delivery:?}");
         }
         assert!(fate.acked.is_some(), "the author hears of it");
+        assert!(fate.copies + 1 >= fate.holders, "whoever holds it was sent it, but for the first: {fate:?}");
     }
     assert!(inside > 20 && across > 20, "{inside} {across}");
     assert_lawful(&recording, &["accepted-is-delivered", "acked-is-gone", "stored-is-true"]);

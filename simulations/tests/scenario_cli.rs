@@ -127,6 +127,25 @@ fn sweeps_are_gathered_compared_and_drawn() {
 }
 
 #[test]
+fn two_traces_are_compared_and_the_exit_code_says_how() {
+    let temp = tempfile::tempdir().unwrap();
+    let [a, b] = [("a", "1 n0 starts\n2 n1 starts\n"), ("b", "1 n0 starts\n3 n2 starts\n")].map(|(name, text)| {
+        let path = temp.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let same = sim(&["trace", "diff", &a, &a]);
+    assert_eq!(same.status.code(), Some(0), "{}", err(&same));
+    let different = sim(&["trace", "diff", &a, &b, "--json"]);
+    assert_eq!(different.status.code(), Some(1), "{}", err(&different));
+    let json: serde_json::Value = serde_json::from_str(&out(&different)).unwrap();
+    let difference = &json["first_difference"];
+    assert_eq!((json["equal"].as_bool(), difference["line"].as_u64()), (Some(false), Some(2)));
+    assert_eq!(difference["second"]["virtual_ms"].as_u64(), Some(3));
+    assert_eq!(sim(&["trace", "diff", &a, "/no/such"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_message_is_explained_by_number_or_id() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("run");

@@ -8,6 +8,8 @@ mod progress;
 mod run;
 mod shrink;
 mod sweep;
+mod trace;
+mod truth;
 mod wall;
 
 use std::{fmt::Display, process::ExitCode};
@@ -25,6 +27,8 @@ pub use list::ListArgs;
 pub use run::RunArgs;
 pub use shrink::ShrinkArgs;
 pub use sweep::SweepArgs;
+pub use trace::TraceArgs;
+pub use truth::{CalibrateArgs, PublishedArgs};
 
 /// Exit code of a run that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -70,7 +74,7 @@ Examples:
   griot-sim run my.toml --param workload.per_person_per_day=80 --out runs/busy
   griot-sim run egypt-2011 --full-length                    without compressing time
   griot-sim run runs/smoke/seed-1/plan.json                 the same plan again, or an edited one
-  griot-sim run smoke --trace a.txt                         every line that is hashed; compare two with `cmp` and `diff`
+  griot-sim run smoke --trace a.txt                         every line that is hashed; `trace diff` compares two
 
 Ctrl-C ends the run and writes what there is. Exit codes: 0 done, 1 an invariant is broken or the run failed, 2 usage,
 130 interrupted.")]
@@ -112,6 +116,22 @@ Examples:
   griot-sim shrink runs/smoke/seed-17/plan.json --out small.json --tries 300
   griot-sim run small.json                                   fails in the same way, and is small enough to read")]
     Shrink(ShrinkArgs),
+    /// Look at traces: every line that a run hashes.
+    Trace(TraceArgs),
+    /// Run in virtual time what real nodes did on a wire, and set the two side by side.
+    #[command(after_help = "\
+Examples:
+  griot-sim calibrate simulations/calibration/nodes-12.json          kept from real nodes, 12 of them
+  sudo griot-sim live calibrate --out here; griot-sim calibrate here/calibration.json
+
+Exit codes: 0 every figure is as close as it must be, 1 one is not or the run failed, 2 the file is none.")]
+    Calibrate(CalibrateArgs),
+    /// Run a network that others have simulated, and set the results side by side.
+    #[command(after_help = "\
+Examples:
+  griot-sim published vyzo                     1,000 nodes with some forty neighbours each: minutes, and 3 GB
+  griot-sim published waku --nodes 200 --json")]
+    Published(PublishedArgs),
 }
 
 /// A folder.
@@ -149,6 +169,9 @@ pub fn main(command: Command, world: &dyn World) -> ExitCode {
         Command::Run(args) => run::run(&args, world),
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Shrink(args) => shrink::shrink(&args),
+        Command::Trace(args) => trace::trace(&args),
+        Command::Calibrate(args) => truth::calibrate(&args, world),
+        Command::Published(args) => truth::published(&args, world),
         Command::Report(args) => done(report::report(&args.folder).map(|path| format!("{}\n", path.display()))),
         Command::Explain(args) => done(explain::explain(&args.folder, &args.message)),
         Command::Compare(args) => done(compare::compare(&args.first, &args.second).map(|lines| {

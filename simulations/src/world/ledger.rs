@@ -110,10 +110,6 @@ impl State {
             *place = came_over;
             self.fates[message.0 as usize].holders += 1;
         }
-        if way == Way::Sync {
-            // Copies by gossip are counted on the wire.
-            self.fates[message.0 as usize].copies += 1;
-        }
         self.arrivals.push(Arrival { at, message, node, from, way });
     }
 

@@ -56,7 +56,7 @@ use libp2p::PeerId;
 use self::{
     host::{Checked, SimHost, WallClock},
     ledger::Ledger,
-    net::Net,
+    net::{Net, Speech},
     nodes::Slot,
     people::People,
 };
@@ -290,11 +290,26 @@ impl World {
         ids.filter_map(|(index, fate)| Some((MessageIndex(index as u32), fate.record.parse().ok()?))).collect()
     }
 
+    /// What was counted, and what the bytes on the links were for.
+    fn counters(&self, ledger: &ledger::State) -> BTreeMap<String, u64> {
+        let mut counters = ledger.counters();
+        let mut framing: u64 = self.nodes().map(|node| self.net.traffic(node).sent_bytes).sum();
+        for speech in Speech::ALL {
+            let written = self.net.written(speech);
+            framing = framing.saturating_sub(written);
+            if written > 0 {
+                counters.insert(format!("bytes.{}", speech.name()), written);
+            }
+        }
+        counters.insert("bytes.framing".to_owned(), framing);
+        counters
+    }
+
     fn recording(&self, interrupted: bool) -> Recording {
         let nodes = self.nodes().map(|node| self.fate_of(node)).collect();
         let mut ledger = self.ledger.state();
         for (message, fate) in (0..).zip(&mut ledger.fates) {
-            fate.copies += self.net.copies(message);
+            fate.copies = self.net.copies(message);
         }
         Recording {
             trace_hash: ledger.trace.hash(),
@@ -304,7 +319,7 @@ impl World {
             nodes,
             timeline: ledger.timeline.clone(),
             invariants: ledger.invariants.report(),
-            counters: ledger.counters(),
+            counters: self.counters(&ledger),
         }
     }
 }

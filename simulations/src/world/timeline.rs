@@ -129,6 +129,10 @@ impl World {
         };
         arrivals.into_iter().for_each(|arrival| listener.arrived(arrival));
         lines.iter().for_each(|line| listener.traced(line));
+        if listener.wants_traffic() {
+            let nodes: Vec<_> = self.nodes().map(|node| self.net.traffic(node).of_node()).collect();
+            listener.traffic(now(), &nodes);
+        }
     }
 
     fn happen(self: &Arc<Self>, event: &EventPlan) {

@@ -1,7 +1,7 @@
 //! The trace: one line for each thing that can be seen from outside, and a hash over all of them.
 //!
-//! Two runs are the same when their hashes are. Where they are not, write both traces to files and look for the first
-//! line that differs.
+//! Two runs are the same when their hashes are. Where they are not, write both traces to files (`griot-sim run
+//! --trace`) and look for the first line that differs ([`trace_diff`](crate::trace_diff)).
 
 use std::fmt::{self, Write};
 

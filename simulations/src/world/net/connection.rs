@@ -16,6 +16,7 @@ use std::{
 use super::{
     Net,
     calendar::Due,
+    framing::{Framed, Framing, YAMUX_PING_BYTES},
     pipe::{Pipe, remember},
     stream::SimStream,
 };
@@ -52,6 +53,7 @@ struct End {
     stuck_since: Option<VirtualMs>,
     /// No byte may overtake another.
     last_arrival: VirtualMs,
+    framing: Framing,
 }
 
 /// One connection between two nodes.
@@ -140,8 +142,20 @@ impl Connection {
             return None;
         }
         let latency_ms = self.latency_ms[from.index()];
-        let at = self.net.send(here, there, bytes, now, latency_ms).max(end.last_arrival);
+        let framed = Framed::write(bytes);
+        let at = self.net.send(here, there, framed, now, latency_ms).max(end.last_arrival);
         end.last_arrival = at;
+        let their_acks = end.framing.acks_before(now, false);
+        end.framing.arrives(at, framed.segments);
+        let pings = end.framing.yamux_pings(now);
+        drop(end);
+        self.net.count_acks(there, here, their_acks);
+        self.net.count_acks(here, there, self.end(from.other()).framing.acks_before(now, true));
+        if pings {
+            self.net.count_aside(here, there, 1, YAMUX_PING_BYTES);
+            self.net.count_aside(there, here, 1, YAMUX_PING_BYTES);
+            self.net.count_acks(here, there, 1);
+        }
         Some(at)
     }
 

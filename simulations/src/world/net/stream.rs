@@ -65,7 +65,9 @@ impl AsyncWrite for SimStream {
         match self.output.write(now, buffer, context.waker()) {
             Some(count) => {
                 let this = &mut *self;
-                this.tap.look(this.connection.net(), &buffer[..count]);
+                let net = this.connection.net();
+                net.count_written(this.tap.speech(), count);
+                this.tap.look(net, &buffer[..count]);
                 Poll::Ready(Ok(count))
             }
             None => Poll::Pending,

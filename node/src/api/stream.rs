@@ -15,10 +15,7 @@ use axum::{
     body::Body,
     extract::{
         State,
-        ws::{
-            CloseFrame, Message, Utf8Bytes, WebSocketUpgrade, close_code,
-            rejection::WebSocketUpgradeRejection,
-        },
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade, close_code, rejection::WebSocketUpgradeRejection},
     },
     http::Response,
 };

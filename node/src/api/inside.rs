@@ -187,7 +187,7 @@ impl Sink<Message> for Queues {
 
 /// What a stream brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum InsideItem {
     /// An envelope, with the cursor after it.
     Envelope(Address, Cursor, Bytes),
     /// Anything else that the node says.
@@ -227,16 +227,16 @@ impl InsideStream {
     ///
     /// # Errors
     /// [`InsideEnd`].
-    pub async fn next(&mut self) -> Result<Item, InsideEnd> {
+    pub async fn next(&mut self) -> Result<InsideItem, InsideEnd> {
         loop {
             match self.from_node.next().await.ok_or(InsideEnd)? {
                 Message::Binary(bytes) => {
                     let (address, cursor, frame) = feed::read_stream_message(&bytes).map_err(|_| InsideEnd)?;
-                    return Ok(Item::Envelope(address, cursor, bytes.slice_ref(frame)));
+                    return Ok(InsideItem::Envelope(address, cursor, bytes.slice_ref(frame)));
                 }
                 Message::Text(text) => {
                     if let Ok(event) = serde_json::from_str(&text) {
-                        return Ok(Item::Event(event));
+                        return Ok(InsideItem::Event(event));
                     }
                 }
                 // Where there is no room for the answer, what fills the queue is a sign of life, too.

@@ -51,7 +51,7 @@ use griot_protocol::Timestamp;
 use tokio::sync::watch;
 
 pub use backup::{BackupError, BackupHead, BackupItem, BackupReader, head as backup_head};
-pub use inside::{Inside, InsideEnd, InsideStream, Item};
+pub use inside::{Inside, InsideEnd, InsideItem, InsideStream};
 pub use openapi::document as openapi_document;
 pub use serve::{ServeError, Server};
 pub use transfer::{ImportSummary, TransferError, VerifySummary, verify as verify_records, write_backup, write_bundle};

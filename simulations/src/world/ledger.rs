@@ -241,3 +241,49 @@ impl State {
         std::mem::take(&mut self.arrivals)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{outcome::figures::tests::plan, world::time::in_virtual_time};
+
+    /// Which laws are broken after this.
+    fn broken(what: impl FnOnce(&mut State) + Send) -> Vec<String> {
+        in_virtual_time(1, Duration::ZERO, || async move {
+            let ledger = Ledger::new(&plan(), &[], false);
+            let mut state = ledger.state();
+            what(&mut state);
+            let report = state.invariants.report();
+            report.into_iter().filter(|invariant| invariant.broken > 0).map(|invariant| invariant.name).collect()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_text_that_nobody_wrote_or_that_is_shown_again_breaks_a_law() {
+        let (reader, home, text) = (PersonIndex(1), NodeIndex(0), Some(MessageIndex(0)));
+        assert_eq!(broken(|state| state.shown(reader, home, "a", text)), Vec::<String>::new());
+        assert_eq!(broken(|state| state.shown(reader, home, "a", None)), ["read-was-written"]);
+        let twice = |state: &mut State| {
+            state.shown(reader, home, "a", text);
+            state.shown(reader, home, "a", text);
+            assert_eq!((state.fates[0].deliveries.len(), state.fates[0].shown_again), (1, 1));
+        };
+        assert_eq!(broken(twice), ["shown-once"]);
+    }
+
+    #[test]
+    fn an_ack_of_what_nobody_read_breaks_a_law() {
+        let heard = |state: &mut State| {
+            state.heard(PersonIndex(0), MessageIndex(0), 1, true, format_args!("by its client"));
+        };
+        assert_eq!(broken(heard), ["acked-was-read"]);
+        let read_first = |state: &mut State| {
+            state.shown(PersonIndex(1), NodeIndex(0), "a", Some(MessageIndex(0)));
+            heard(state);
+        };
+        assert_eq!(broken(read_first), Vec::<String>::new());
+    }
+}

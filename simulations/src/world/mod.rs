@@ -18,7 +18,8 @@
 //! ```text
 //!   plan ─▶ timeline ─┬─▶ nodes    start, stop, crash             ┐
 //!                     ├─▶ net      cut, heal, throttle, reset      ├─▶ ledger ─▶ recording
-//!                     └─▶ people   write, read, ack                ┘     └─▶ trace hash
+//!                     ├─▶ people   write, read, ack                │     └─▶ trace hash
+//!                     └─▶ clients  invite, encrypt, show            ┘
 //! ```
 //!
 //! # One run, one process

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use griot_client::home::{Answer, HomeError, HomeNews, StreamItem};
-use griot_node::api::{InsideEnd, InsideStream, Item};
+use griot_node::api::{InsideEnd, InsideItem, InsideStream};
 use griot_protocol::{
     NodeId, Nonce,
     api::{StreamEvent, StreamRequest},
@@ -41,7 +41,7 @@ impl News {
     ) -> Result<Self, HomeError> {
         let cuts = world.clients.cuts.subscribe();
         loop {
-            if let Item::Event(StreamEvent::Hello { node_id, nonce }) = stream.next().await.map_err(ended)? {
+            if let InsideItem::Event(StreamEvent::Hello { node_id, nonce }) = stream.next().await.map_err(ended)? {
                 return Ok(Self { world: Arc::downgrade(world), person, home, stream, cuts, node: node_id, nonce });
             }
         }
@@ -52,10 +52,10 @@ impl News {
         if is_open { Ok(()) } else { Err(HomeError::Unreachable("the way there is cut".to_owned())) }
     }
 
-    fn take(&self, item: Item) -> StreamItem {
+    fn take(&self, item: InsideItem) -> StreamItem {
         match item {
-            Item::Event(event) => StreamItem::Event(event),
-            Item::Envelope(address, cursor, frame) => {
+            InsideItem::Event(event) => StreamItem::Event(event),
+            InsideItem::Envelope(address, cursor, frame) => {
                 if let Some(world) = self.world.upgrade() {
                     world.gave(self.person, self.home, &frame);
                 }

@@ -1,4 +1,4 @@
-//! People with a whole client: what two of them write to each other is encrypted by one production client, travels
+//! People with a full client: what two of them write to each other is encrypted by one production client, travels
 //! through the network, and is decrypted and shown by the other, once, byte for byte, whatever happens to the homes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -14,7 +14,7 @@ fn the_other_process() {
     run_the_plan_given();
 }
 
-/// Eight nodes and twelve people, every second of whom has a whole client; a home crashes, the network is cut in two,
+/// Eight nodes and twelve people, every second of whom has a full client; a home crashes, the network is cut in two,
 /// somebody is away, somebody writes while off line.
 fn eventful() -> Plan {
     let mut plan = village(8, 21, 6);
@@ -50,7 +50,7 @@ fn eventful() -> Plan {
     plan
 }
 
-/// The messages between two people with a whole client.
+/// The messages between two people with a full client.
 fn texts(plan: &Plan) -> Vec<usize> {
     let is_full = |person: &PersonIndex| plan.people[person.0 as usize].full_client;
     let all = plan.messages.iter().enumerate();

@@ -177,7 +177,7 @@ fn people(scenario: &Scenario) -> Result<(), Problem> {
     if full_clients > limits::FULL_CLIENTS_MAX as f64 {
         return fail(
             "people.full_clients",
-            format!("{full_clients:.0} people with a whole client; at most {}", limits::FULL_CLIENTS_MAX),
+            format!("{full_clients:.0} people with a full client; at most {}", limits::FULL_CLIENTS_MAX),
         );
     }
     match &people.online {

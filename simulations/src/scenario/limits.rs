@@ -14,7 +14,7 @@ pub const DELIVERIES_MAX: u64 = 50_000_000;
 /// People. One registration on each home, at least.
 pub const PEOPLE_MAX: u64 = 2_000_000;
 
-/// People with a whole client. Each of them looks twice a second whether there is work, as `griot serve` does, and reads
+/// People with a full client. Each of them looks twice a second whether there is work, as `griot serve` does, and reads
 /// its store each time: a hundred take about as long as the nodes of a small run.
 pub const FULL_CLIENTS_MAX: u64 = 100;
 

@@ -53,7 +53,7 @@ pub fn check_plan(plan: &Plan) -> Result<(), String> {
     bound("nodes", nodes as u64, u64::from(NODES_MAX))?;
     bound("people", people as u64, PEOPLE_MAX)?;
     let full_clients = plan.people.iter().filter(|person| person.full_client).count();
-    bound("people with a whole client", full_clients as u64, FULL_CLIENTS_MAX)?;
+    bound("people with a full client", full_clients as u64, FULL_CLIENTS_MAX)?;
     bound("messages", plan.messages.len() as u64, MESSAGES_MAX)?;
     bound("events", plan.events.len() as u64, EVENTS_MAX as u64)?;
     bound("milliseconds", plan.duration_ms, DURATION_MS_MAX)?;

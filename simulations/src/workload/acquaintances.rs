@@ -1,4 +1,4 @@
-//! Who has a whole client.
+//! Who has a full client.
 
 use std::collections::BTreeSet;
 

@@ -166,7 +166,7 @@ fn check(plan: &Plan) -> Result<(), WorldError> {
     }
     let full_clients = plan.people.iter().filter(|person| person.full_client).count();
     if full_clients > FULL_CLIENTS_MAX as usize {
-        return wrong(format!("{full_clients} people with a whole client; at most {FULL_CLIENTS_MAX}"));
+        return wrong(format!("{full_clients} people with a full client; at most {FULL_CLIENTS_MAX}"));
     }
     let is_mailbox = |message: &crate::plan::MessagePlan| (message.mailbox.0 as usize) < plan.mailboxes.len();
     if let Some(index) = plan.messages.iter().position(|message| !is_person(&message.author) || !is_mailbox(message)) {

@@ -107,8 +107,8 @@ impl World {
         self.slot(node).running.as_ref().map(|running| running.node.handle())
     }
 
-    /// A node's API, as whole clients use it; nothing while the node does not run. (Made when it is first asked for: it
-    /// draws a secret, and where nobody has a whole client that would be another run.)
+    /// A node's API, as full clients use it; nothing while the node does not run. (Made when it is first asked for: it
+    /// draws a secret, and where nobody has a full client that would be another run.)
     pub(crate) fn inside(&self, node: NodeIndex) -> Option<Arc<Inside>> {
         let mut slot = self.slot(node);
         let running = slot.running.as_mut()?;

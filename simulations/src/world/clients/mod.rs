@@ -1,4 +1,4 @@
-//! People with a whole client: accounts, contacts, encrypted texts, as `griot` makes them.
+//! People with a full client: accounts, contacts, encrypted texts, as `griot` makes them.
 //!
 //! Most people of a run are mailbox owners without a conversation (`people`). Those whom the plan says so of run the
 //! production client besides: its core, which makes every decision, and its engine, which carries them out (what is
@@ -16,7 +16,7 @@
 //!                                                         ┘  (production)        └─ disk
 //! ```
 //!
-//! **Which messages are theirs.** A message whose author and only reader both have a whole client, to a mailbox that is
+//! **Which messages are theirs.** A message whose author and only reader both have a full client, to a mailbox that is
 //! not shared, is a text from one client to the other. All others stay what they are without this: the workload is the
 //! same, and so is who reads what.
 //!
@@ -134,7 +134,7 @@ impl Clients {
         self.real.get(message.0 as usize).copied().unwrap_or_default()
     }
 
-    /// Everybody with a whole client.
+    /// Everybody with a full client.
     pub(crate) fn people(&self) -> impl Iterator<Item = PersonIndex> {
         self.of.keys().copied()
     }

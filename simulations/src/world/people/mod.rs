@@ -1,6 +1,6 @@
 //! The people: who writes, who reads, and through which homes.
 //!
-//! Some have a whole client (`clients`), for what they write to each other. For everything else, and for everybody else,
+//! Some have a full client (`clients`), for what they write to each other. For everything else, and for everybody else,
 //! a person is a mailbox owner without a conversation: real keys, real envelopes, real acks, the node's own
 //! [`Handle`](griot_node::runtime::Handle), and random bytes where the ciphertext would be. What the client library does
 //! is done here as it does it:
@@ -55,7 +55,7 @@ pub(crate) struct Person {
     pub sessions: BTreeMap<NodeIndex, Session>,
 }
 
-/// Mailboxes into which nothing comes, because all that the plan sends there are texts between whole clients, which
+/// Mailboxes into which nothing comes, because all that the plan sends there are texts between full clients, which
 /// have mailboxes of their own.
 fn left_to_clients(plan: &Plan, clients: &Clients) -> BTreeSet<MailboxIndex> {
     let (mut left, mut used) = (BTreeSet::new(), BTreeSet::new());

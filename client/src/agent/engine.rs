@@ -62,11 +62,14 @@ impl Drop for Engine {
     }
 }
 
+/// A home as it was when the way there was made, and that way.
+type Known = (Home, Arc<dyn HomeCalls>);
+
 /// What the engine's tasks share.
 pub(super) struct Shared {
     account: Mutex<Account>,
     reach: Arc<dyn Reach>,
-    clients: Mutex<BTreeMap<HomeId, (Home, Arc<dyn HomeCalls>)>>,
+    clients: Mutex<BTreeMap<HomeId, Known>>,
     events: broadcast::Sender<Event>,
 }
 

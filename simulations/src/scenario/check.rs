@@ -173,13 +173,6 @@ fn people(scenario: &Scenario) -> Result<(), Problem> {
     }
     share("people.largest_share", people.largest_share)?;
     share("people.full_clients", people.full_clients)?;
-    let full_clients = libm::round(people.full_clients * count);
-    if full_clients > limits::FULL_CLIENTS_MAX as f64 {
-        return fail(
-            "people.full_clients",
-            format!("{full_clients:.0} people with a full client; at most {}", limits::FULL_CLIENTS_MAX),
-        );
-    }
     match &people.online {
         OnlineSection::Always => {}
         OnlineSection::Sessions { online, offline, share: of } => {

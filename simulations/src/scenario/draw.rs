@@ -123,6 +123,8 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Result<Drawn, DrawError> {
         }
     });
     let full_clients = libm::round(scenario.people.full_clients * people.homes.len() as f64) as usize;
+    // A larger network has more people, and not more than the machine bears of these.
+    let full_clients = full_clients.min(limits::FULL_CLIENTS_MAX as usize);
     let full_clients = acquaintances(people.homes.len(), full_clients, &written, &mut stream("full clients"));
     let person_plans = people
         .homes

@@ -1,6 +1,9 @@
 //! Texts: what is written, what the reader's client shows, what the author's client knows of it.
 
-use std::sync::Arc;
+use std::{
+    collections::{VecDeque, btree_map::Entry},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use griot_client::{
@@ -76,7 +79,7 @@ impl World {
             Some(mut client) => std::mem::take(&mut client.to_write),
             None => return false,
         };
-        let mut left = std::collections::VecDeque::new();
+        let mut left = VecDeque::new();
         let mut did = false;
         for message in waiting {
             match self.write_text(person, message, account) {
@@ -215,12 +218,15 @@ impl World {
         let mut ledger = self.ledger.state();
         let Some(message) = ledger.message_of(&record.claimed().id()) else { return };
         let Some(mut client) = self.clients.of(person) else { return };
-        if client.given_by.contains_key(&message) {
-            if let Some(fate) = ledger.fates.get_mut(message.0 as usize) {
-                fate.duplicates += 1;
+        match client.given_by.entry(message) {
+            Entry::Vacant(first) => {
+                first.insert(home);
             }
-        } else {
-            client.given_by.insert(message, home);
+            Entry::Occupied(_) => {
+                if let Some(fate) = ledger.fates.get_mut(message.0 as usize) {
+                    fate.duplicates += 1;
+                }
+            }
         }
     }
 }

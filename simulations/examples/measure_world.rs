@@ -113,7 +113,9 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
         links: links.into_iter().map(|(from, to)| LinkPlan { from: NodeIndex(from), to: NodeIndex(to) }).collect(),
         latency: LatencyPlan::Everywhere(LatencyLaw::LogNormal { median_ms: 50.0, sigma: 0.5 }),
         messages: (0..messages).map(message).collect(),
-        people: (0..nodes as u32).map(|n| PersonPlan { homes: homes(n), starts_online: !away || n % 2 == 0 }).collect(),
+        people: (0..nodes as u32)
+            .map(|n| PersonPlan { homes: homes(n), starts_online: !away || n % 2 == 0, full_client: false })
+            .collect(),
         mailboxes: (0..nodes as u32).map(|n| MailboxPlan { shared: false, readers: vec![PersonIndex(n)] }).collect(),
         events: Vec::new(),
         outage: None,

@@ -80,7 +80,8 @@ struct LoadArgs {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    if matches!(command, Command::Scenarios(cli::Command::Run(_))) {
+    use cli::Command::{Calibrate, Published, Run};
+    if matches!(command, Command::Scenarios(Run(_) | Calibrate(_) | Published(_))) {
         allocator::keep_freed_memory();
     }
     match command {

@@ -174,6 +174,16 @@ pub struct PersonPlan {
     pub homes: Vec<NodeIndex>,
     /// Whether it is on line when the run begins.
     pub starts_online: bool,
+    /// Whether it has a full client. What two such people write directly to each other are texts, encrypted by one
+    /// production client and read by the other; everything else is as for everybody.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub full_client: bool,
+}
+
+/// Plans in which nobody has a full client look as they did before there were any.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A mailbox.

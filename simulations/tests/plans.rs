@@ -45,6 +45,30 @@ fn seeds_differ_and_one_purpose_does_not_shift_the_others() {
     assert_eq!(plain.events, other.events);
 }
 
+#[test]
+fn who_has_a_whole_client_changes_nothing_else_and_is_bounded() {
+    let with = |share: &str| {
+        let params = vec![("people.full_clients".to_owned(), share.to_owned())];
+        Overrides { params, ..Overrides::default() }
+    };
+    let (none, some) = (drawn("smoke", 1, &with("0.0")).plan, drawn("smoke", 1, &with("0.2")).plan);
+    let count = |plan: &Plan| plan.people.iter().filter(|person| person.full_client).count();
+    assert_eq!((count(&none), count(&some)), (0, 12));
+    let mut without = some.clone();
+    without.people.iter_mut().for_each(|person| person.full_client = false);
+    assert_eq!(without, none);
+    assert!(!serde_json::to_string(&none).unwrap().contains("full_client"), "such plans look as they always did");
+    let texts = some.messages.iter().filter(|message| {
+        let direct = !some.mailboxes[message.mailbox.0 as usize].shared;
+        let both = some.people[message.author.0 as usize].full_client
+            && some.readers_of(message).all(|reader| some.people[reader.0 as usize].full_client);
+        direct && both
+    });
+    assert!(texts.count() >= 12, "those who have one know each other");
+    let many = Overrides { nodes: Some(300), ..with("0.5") };
+    assert_eq!(count(&drawn("smoke", 1, &many).plan) as u64, scenario::limits::FULL_CLIENTS_MAX);
+}
+
 fn assert_sound(name: &str, plan: &Plan) {
     let (nodes, people) = (plan.nodes.len() as u32, plan.people.len() as u32);
     assert!(nodes > 0 && people > 0 && !plan.messages.is_empty(), "{name}");
@@ -179,6 +203,7 @@ fn hostile_values_are_refused_in_words() {
         "people.per_node",
         "people.homes",
         "people.largest_share",
+        "people.full_clients",
         "people.online.kind",
         "workload.per_person_per_day",
         "workload.curve",

@@ -16,12 +16,12 @@ use tokio::{
 use super::{live, pump};
 use crate::{
     core::{Client, ClientError, Event, Home, HomeId, Outcome, Work},
-    home::{HomeClient, HomeError, Patience},
-    store::SledStore,
+    home::{HomeCalls, HomeError, OverHttp, Patience, Reach},
+    store::Store,
 };
 
-/// The account's core over its store on disk.
-pub type Account = Client<SledStore>;
+/// The account's core, over whichever store it is kept in.
+pub type Account = Client<Box<dyn Store>>;
 
 /// Events that a slow listener may be behind before it is told to look for itself.
 const EVENTS_MAX: usize = 1024;
@@ -62,12 +62,15 @@ impl Drop for Engine {
     }
 }
 
+/// A home as it was when the way there was made, and that way.
+type Known = (Home, Arc<dyn HomeCalls>);
+
 /// What the engine's tasks share.
 pub(super) struct Shared {
     account: Mutex<Account>,
-    clients: Mutex<BTreeMap<HomeId, (Home, Arc<HomeClient>)>>,
+    reach: Arc<dyn Reach>,
+    clients: Mutex<BTreeMap<HomeId, Known>>,
     events: broadcast::Sender<Event>,
-    patience: Patience,
 }
 
 impl std::fmt::Debug for Shared {
@@ -93,11 +96,18 @@ pub fn rng() -> Result<StdRng, std::io::Error> {
 }
 
 impl Engine {
-    /// Sets an account to work. Must be called within a tokio runtime.
+    /// Sets an account to work, with homes over HTTP. Must be called within a tokio runtime.
     #[must_use]
-    pub fn start(account: Account, patience: Patience) -> Self {
+    pub fn start<S: Store + 'static>(account: Client<S>, patience: Patience) -> Self {
+        Self::start_with(account, Arc::new(OverHttp(patience)))
+    }
+
+    /// Sets an account to work, with homes that are reached in this way. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start_with<S: Store + 'static>(account: Client<S>, reach: Arc<dyn Reach>) -> Self {
         let (events, _) = broadcast::channel(EVENTS_MAX);
-        let shared = Arc::new(Shared { account: Mutex::new(account), clients: Mutex::default(), events, patience });
+        let account = Mutex::new(account.boxed());
+        let shared = Arc::new(Shared { account, reach, clients: Mutex::default(), events });
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let pump = tokio::spawn(pump::run(shared.clone(), inbox));
         Self { shared, requests, pump, live: Mutex::new(None) }
@@ -185,7 +195,7 @@ impl Shared {
     }
 
     /// The client of a home, made when it is first asked for and again when the home's settings changed.
-    pub(super) fn client(&self, id: HomeId) -> Result<Arc<HomeClient>, HomeError> {
+    pub(super) fn client(&self, id: HomeId) -> Result<Arc<dyn HomeCalls>, HomeError> {
         let unknown = || HomeError::Unreachable("it is no home of this account any more".to_owned());
         let homes = self.homes().map_err(|e| HomeError::Unreachable(e.to_string()))?;
         let home = homes.into_iter().find(|home| home.id == id).ok_or_else(unknown)?;
@@ -195,7 +205,7 @@ impl Shared {
         {
             return Ok(client.clone());
         }
-        let client = Arc::new(HomeClient::of(&home, self.patience)?);
+        let client = self.reach.home(&home)?;
         clients.insert(id, (home, client.clone()));
         Ok(client)
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     core::{HomeId, Outcome, Work},
-    home::{HomeError, HomeStream, StreamItem},
+    home::{HomeError, HomeNews, StreamItem},
 };
 
 /// The first pause before a lost stream is opened again, then doubled.
@@ -116,12 +116,15 @@ impl Session {
         };
         let mut compare = tokio::time::interval(COMPARE_EVERY);
         loop {
+            // In this order and not by chance: a run in virtual time must be one that can be repeated. Ticks are too rare
+            // to keep anything waiting.
             let result = tokio::select! {
+                biased;
+                _ = compare.tick() => self.compare(&mut *stream).await,
                 item = stream.next() => match item {
                     Ok(item) => self.take(item).await,
                     Err(error) => Err(error),
                 },
-                _ = compare.tick() => self.compare(&mut stream).await,
             };
             if let Err(error) = result {
                 return error;
@@ -130,14 +133,14 @@ impl Session {
     }
 
     /// Subscribes to what is new, and leaves what is gone.
-    async fn compare(&mut self, stream: &mut HomeStream) -> Result<(), HomeError> {
-        for request in self.requests(stream) {
+    async fn compare(&mut self, stream: &mut dyn HomeNews) -> Result<(), HomeError> {
+        for request in self.requests(&*stream) {
             stream.send(&request).await?;
         }
         Ok(())
     }
 
-    fn requests(&mut self, stream: &HomeStream) -> Vec<StreamRequest> {
+    fn requests(&mut self, stream: &dyn HomeNews) -> Vec<StreamRequest> {
         let mut account = self.shared.account();
         let mut requests = Vec::new();
         let wanted: BTreeSet<Address> = account.subscriptions(self.home).unwrap_or_default().into_iter().collect();

@@ -19,7 +19,7 @@ use super::{
     commands::{self, Failure, TEXT_BYTES_MAX, check_text, exit},
 };
 use crate::{
-    agent::{Account, Ending, Engine, Guest, Handler, Printer, Request, Server, Stop, Terminal, Visit, now, rng},
+    agent::{Ending, Engine, Guest, Handler, Printer, Request, Server, Stop, Terminal, Visit, now, rng},
     core::{Client, ClientError, NewHome, check_name},
     demo,
     home::Patience,
@@ -228,7 +228,7 @@ async fn init(home: &Path, args: InitArgs, printer: &Printer) -> Result<u8, Fail
 }
 
 /// A new account, in a new store or in the empty one that an `init` killed half-way left.
-fn create(home: &Path, name: &str, homes: &[NewHome]) -> Result<Account, Failure> {
+fn create(home: &Path, name: &str, homes: &[NewHome]) -> Result<Client<SledStore>, Failure> {
     let store = if SledStore::wants_passphrase(home).map_err(ClientError::from)?.is_none() {
         SledStore::create(home, &new_key()?)
     } else {
@@ -312,7 +312,7 @@ fn is_repeatable(request: &Request) -> Result<bool, Failure> {
 }
 
 /// Runs the command with the store open, and other processes' commands beside it.
-async fn own(home: &Path, account: Account, request: Request, printer: Printer) -> u8 {
+async fn own(home: &Path, account: Client<SledStore>, request: Request, printer: Printer) -> u8 {
     let engine = Arc::new(Engine::start(account, Patience::COMMAND));
     let (go, stop) = Stop::channel();
     let shared = engine.clone();

@@ -8,7 +8,7 @@ use griot_protocol::{
 
 use super::{
     Client, ClientError, Event, HomeId, Outcome, Work,
-    rows::{self, ContactRow, HomeRow, MailboxRow, QueuedKind, QueuedRow, key},
+    rows::{self, ContactRow, HomeRow, MailboxRow, QueuedKind, QueuedRow, SentRow, key},
     work,
 };
 use crate::store::Store;
@@ -225,6 +225,17 @@ impl<S: Store> Client<S> {
         let (mailbox, proof) = self.transact(Timestamp(0), prove)?.0;
         let after = mailbox.cursors.get(&home.0).copied();
         Ok(api::StreamRequest::Subscribe { keys: mailbox.keys, proof, after })
+    }
+
+    /// The message that a record of ours carries, by its id, while the record is under way. A message that could not be
+    /// read is said again, and then has another record.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn message_in(&self, record: &RecordId) -> Result<Option<String>, ClientError> {
+        let row: Option<QueuedRow> = rows::load(&self.store, &key::queued(record))?;
+        let Some(QueuedKind::Message { number, .. }) = row.map(|row| row.kind) else { return Ok(None) };
+        Ok(rows::load::<S, SentRow>(&self.store, &key::sent(number))?.map(|sent| sent.id))
     }
 
     /// Records to watch on a home's stream: accepted there, and not delivered.

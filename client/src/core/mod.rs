@@ -111,6 +111,14 @@ impl<S: Store> Client<S> {
         Ok(Self { store, rng, timers: work::Timers::default(), swept_at: None })
     }
 
+    /// The same client, over a store of which nothing is known but that it is one.
+    pub fn boxed(self) -> Client<Box<dyn Store>>
+    where
+        S: 'static,
+    {
+        Client { store: Box::new(self.store), rng: self.rng, timers: self.timers, swept_at: self.swept_at }
+    }
+
     /// Gives the store back.
     pub fn into_store(self) -> S {
         self.store

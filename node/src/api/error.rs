@@ -112,9 +112,16 @@ impl From<HandleError> for ApiError {
     }
 }
 
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        problem(error.status, format!("{PROBLEM_PREFIX}{}", error.reason), error.detail.into_owned())
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> axum::response::Response {
-        let mut response = problem(self.status, format!("{PROBLEM_PREFIX}{}", self.reason), self.detail.into_owned());
+        let kind = format!("{PROBLEM_PREFIX}{}", self.reason);
+        let mut response = respond(self.status, &problem(self.status, kind, self.detail.into_owned()));
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -125,10 +132,13 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn problem(status: StatusCode, kind: String, detail: String) -> Response<Body> {
+fn problem(status: StatusCode, kind: String, detail: String) -> Problem {
     let title = status.canonical_reason().unwrap_or("Error").to_owned();
-    let problem = Problem { kind, title, status: status.as_u16(), detail };
-    let mut response = Response::new(Body::from(serde_json::to_vec(&problem).unwrap_or_default()));
+    Problem { kind, title, status: status.as_u16(), detail }
+}
+
+fn respond(status: StatusCode, problem: &Problem) -> Response<Body> {
+    let mut response = Response::new(Body::from(serde_json::to_vec(problem).unwrap_or_default()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     response
@@ -151,7 +161,7 @@ pub(super) async fn as_problem(response: Response<Body>) -> Response<Body> {
         _ => ("internal", "the node failed to answer; its log says more"),
     };
     let detail = if text.is_empty() { fallback.to_owned() } else { String::from_utf8_lossy(&text).into_owned() };
-    let mut response = problem(status, format!("{PROBLEM_PREFIX}{reason}"), detail);
+    let mut response = respond(status, &problem(status, format!("{PROBLEM_PREFIX}{reason}"), detail));
     for (name, value) in &parts.headers {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
             response.headers_mut().insert(name, value.clone());

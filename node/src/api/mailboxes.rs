@@ -23,7 +23,7 @@ use super::{
     wall,
 };
 use crate::{
-    runtime::{Handle, PAGE_ENTRIES_MAX},
+    runtime::{Handle, PAGE_ENTRIES_MAX, Page},
     store::MemberId,
 };
 
@@ -60,12 +60,16 @@ pub(super) async fn nonces(
     caller: Caller,
     Query(query): Query<NoncesQuery>,
 ) -> Result<Response<Body>, ApiError> {
-    let member = caller.member()?;
-    let count = query.count.unwrap_or(NONCES_DEFAULT).clamp(1, PER_CALL_MAX);
+    let answer = nonces_for(&api, caller.member()?, query.count)?;
+    body::json(StatusCode::CREATED, &answer)
+}
+
+/// As [`nonces`], whichever way the member came.
+pub(super) fn nonces_for(api: &Api, member: MemberId, count: Option<usize>) -> Result<Nonces, ApiError> {
+    let count = count.unwrap_or(NONCES_DEFAULT).clamp(1, PER_CALL_MAX);
     let second = api.seconds();
     let nonces = (0..count).map(|_| api.nonces.issue(member, second)).collect::<Result<_, _>>()?;
-    let answer = Nonces { node_id: api.handle.node_id(), nonces, valid_seconds: VALID_SECONDS };
-    body::json(StatusCode::CREATED, &answer)
+    Ok(Nonces { node_id: api.handle.node_id(), nonces, valid_seconds: VALID_SECONDS })
 }
 
 /// Registers a mailbox: from then on the node keeps its mail for the member, and vouches for it with receipts.
@@ -89,9 +93,20 @@ pub(super) async fn register(
 ) -> Result<Response<Body>, ApiError> {
     let member = caller.member()?;
     let address = parse_address(&address)?;
-    let Registration { keys, grant, proof } = body::read_json(request).await?;
-    let prove = Claim { api: &api, member, address, keys: &keys, proof: &proof };
-    prove.check(ProofMethod::Register, || {
+    let registered = register_for(&api, member, address, body::read_json(request).await?).await?;
+    body::json(StatusCode::OK, &registered)
+}
+
+/// As [`register`], whichever way the member came.
+pub(super) async fn register_for(
+    api: &Api,
+    member: MemberId,
+    address: Address,
+    body: Registration,
+) -> Result<Registered, ApiError> {
+    let Registration { keys, grant, proof } = body;
+    let claim = Claim { api, member, address, keys: &keys, proof: &proof };
+    claim.check(ProofMethod::Register, || {
         let now = wall();
         grant.verify(&api.handle.params().name, &keys.collect, &address, &api.handle.node_id())?;
         if grant.until <= now {
@@ -105,7 +120,7 @@ pub(super) async fn register(
     })?;
     api.handle.register(member, keys, grant).await?;
     let cursor = Cursor { epoch: api.handle.store().epoch(), position: 0 };
-    body::json(StatusCode::OK, &Registered { address, cursor })
+    Ok(Registered { address, cursor })
 }
 
 /// Ends the member's registration of a mailbox.
@@ -126,11 +141,21 @@ pub(super) async fn unregister(
 ) -> Result<Response<Body>, ApiError> {
     let member = caller.member()?;
     let address = parse_address(&address)?;
-    let Unregistration { keys, proof } = body::read_json(request).await?;
-    let claim = Claim { api: &api, member, address, keys: &keys, proof: &proof };
-    claim.check(ProofMethod::Unregister, || Ok(()))?;
-    api.handle.unregister(member, address).await?;
+    unregister_for(&api, member, address, body::read_json(request).await?).await?;
     Ok(body::no_content())
+}
+
+/// As [`unregister`], whichever way the member came.
+pub(super) async fn unregister_for(
+    api: &Api,
+    member: MemberId,
+    address: Address,
+    body: Unregistration,
+) -> Result<(), ApiError> {
+    let Unregistration { keys, proof } = body;
+    let claim = Claim { api, member, address, keys: &keys, proof: &proof };
+    claim.check(ProofMethod::Unregister, || Ok(()))?;
+    Ok(api.handle.unregister(member, address).await?)
 }
 
 /// A page of a mailbox's envelopes, after a cursor. Only for a member that has registered it.
@@ -177,17 +202,28 @@ fn read_page(
     after: Option<Cursor>,
     max: usize,
 ) -> Result<(Vec<u8>, bool), ApiError> {
-    let registered = handle.store().registrations(address).map_err(crate::runtime::HandleError::from)?;
-    if !registered.iter().any(|row| row.member == member) {
-        return Err(ApiError::forbidden("not-registered", "register the mailbox first: PUT /v1/mailboxes/{address}"));
-    }
-    let page = handle.page(address, after, max)?;
+    let page = page_for(handle, member, address, after, max)?;
     let bytes = page.entries.iter().map(|(_, _, frame)| frame.len() + 20).sum();
     let mut feed = Vec::with_capacity(bytes);
     for (cursor, _, frame) in &page.entries {
         feed::push_to_page(&mut feed, *cursor, frame);
     }
     Ok((feed, page.more))
+}
+
+/// A page of a mailbox, for a member that has registered it.
+pub(super) fn page_for(
+    handle: &Handle,
+    member: MemberId,
+    address: &Address,
+    after: Option<Cursor>,
+    max: usize,
+) -> Result<Page, ApiError> {
+    let registered = handle.store().registrations(address).map_err(crate::runtime::HandleError::from)?;
+    if !registered.iter().any(|row| row.member == member) {
+        return Err(ApiError::forbidden("not-registered", "register the mailbox first: PUT /v1/mailboxes/{address}"));
+    }
+    Ok(handle.page(address, after, max)?)
 }
 
 /// That `member` holds the collect secret of the mailbox at `address`.

@@ -24,6 +24,7 @@ mod bundle;
 mod error;
 mod gate;
 mod health;
+mod inside;
 mod mailboxes;
 mod members;
 mod node;
@@ -50,6 +51,7 @@ use griot_protocol::Timestamp;
 use tokio::sync::watch;
 
 pub use backup::{BackupError, BackupHead, BackupItem, BackupReader, head as backup_head};
+pub use inside::{Inside, InsideEnd, InsideItem, InsideStream};
 pub use openapi::document as openapi_document;
 pub use serve::{ServeError, Server};
 pub use transfer::{ImportSummary, TransferError, VerifySummary, verify as verify_records, write_backup, write_bundle};

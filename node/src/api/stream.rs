@@ -15,14 +15,11 @@ use axum::{
     body::Body,
     extract::{
         State,
-        ws::{
-            CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code,
-            rejection::WebSocketUpgradeRejection,
-        },
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade, close_code, rejection::WebSocketUpgradeRejection},
     },
     http::Response,
 };
-use futures::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{Sink, SinkExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use griot_protocol::{
     Address, Cursor, MailboxKeys, Nonce, Proof, ProofMethod, RecordId,
     api::{Problem, StreamEvent, StreamRequest},
@@ -84,14 +81,42 @@ pub(super) async fn open(
 ) -> Result<Response<Body>, ApiError> {
     let member = caller.member()?;
     let upgrade = upgrade.map_err(|rejection| ApiError::new(rejection.status(), "websocket", rejection.body_text()))?;
-    let slot = api.stream_slot(member).ok_or_else(|| ApiError::busy("too many streams are open"))?;
-    let mut nonce = Nonce([0; 32]);
-    getrandom::fill(&mut nonce.0).map_err(ApiError::internal)?;
+    let opening = Opening::new(&api, member)?;
     Ok(upgrade
         .max_message_size(REQUEST_BYTES_MAX)
         .max_frame_size(REQUEST_BYTES_MAX)
         .max_write_buffer_size(BUFFER_BYTES_MAX)
-        .on_upgrade(move |socket| Session::new(api, slot, member, nonce, socket).run()))
+        .on_upgrade(move |socket| opening.run(socket)))
+}
+
+/// Whatever carries a stream's messages: a WebSocket, or two queues within a process.
+pub(super) trait Socket:
+    Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin + Send
+{
+}
+
+impl<S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin + Send> Socket for S {}
+
+/// A stream that was granted and has no socket yet.
+pub(super) struct Opening {
+    api: Arc<Api>,
+    slot: StreamSlot,
+    member: MemberId,
+    nonce: Nonce,
+}
+
+impl Opening {
+    pub(super) fn new(api: &Arc<Api>, member: MemberId) -> Result<Self, ApiError> {
+        let slot = api.stream_slot(member).ok_or_else(|| ApiError::busy("too many streams are open"))?;
+        let mut nonce = Nonce([0; 32]);
+        getrandom::fill(&mut nonce.0).map_err(ApiError::internal)?;
+        Ok(Self { api: Arc::clone(api), slot, member, nonce })
+    }
+
+    /// Streams until it ends.
+    pub(super) async fn run<S: Socket>(self, socket: S) {
+        Session::new(self, socket).run().await;
+    }
 }
 
 /// Why a stream ends.
@@ -129,12 +154,12 @@ struct Subscription {
     sleeper: Option<futures::future::AbortHandle>,
 }
 
-struct Session {
+struct Session<S> {
     api: Arc<Api>,
     _slot: StreamSlot,
     member: MemberId,
     nonce: Nonce,
-    socket: WebSocket,
+    socket: S,
     subscriptions: BTreeMap<Address, Subscription>,
     /// Mailboxes that may have something to send, in turn.
     ready: VecDeque<(Address, u64)>,
@@ -146,8 +171,9 @@ struct Session {
     heard: Instant,
 }
 
-impl Session {
-    fn new(api: Arc<Api>, slot: StreamSlot, member: MemberId, nonce: Nonce, socket: WebSocket) -> Self {
+impl<S: Socket> Session<S> {
+    fn new(opening: Opening, socket: S) -> Self {
+        let Opening { api, slot, member, nonce } = opening;
         Self {
             api,
             _slot: slot,
@@ -168,7 +194,7 @@ impl Session {
     async fn run(mut self) {
         if let Err(End::Closed(code, reason)) = self.converse().await {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-            let _ = timeout(Duration::from_secs(1), self.socket.send(Message::Close(Some(frame)))).await;
+            let _ = timeout(Duration::from_secs(1), SinkExt::send(&mut self.socket, Message::Close(Some(frame)))).await;
         }
     }
 
@@ -186,7 +212,7 @@ impl Session {
                 () = Phase::Draining.reached(&mut phase) => {
                     return Err(End::Closed(close_code::AWAY, "the node is shutting down"));
                 }
-                message = self.socket.recv() => self.hear(message).await?,
+                message = self.socket.next() => self.hear(message).await?,
                 _ = pings.tick() => self.keep_alive().await?,
                 Some(woken) = self.sleepers.next(), if !self.sleepers.is_empty() => self.wake(woken).await?,
                 () = std::future::ready(()), if !self.ready.is_empty() => self.send_page().await?,

@@ -254,7 +254,7 @@ pub(crate) mod tests {
             starts_up: true,
             conduct: Conduct::Honest,
         };
-        let person = |home| PersonPlan { homes: vec![NodeIndex(home)], starts_online: true };
+        let person = |home| PersonPlan { homes: vec![NodeIndex(home)], starts_online: true, full_client: false };
         let message = |at, author, mailbox| MessagePlan {
             at: VirtualMs(at),
             author: PersonIndex(author),

@@ -70,11 +70,7 @@ pub fn central(section: &CentralSection, scenario: &Scenario, plan: &Plan, clock
         bits: 0,
         discovery: false,
         links: Vec::new(),
-        people: plan
-            .people
-            .iter()
-            .map(|person| PersonPlan { homes: vec![provider], starts_online: person.starts_online })
-            .collect(),
+        people: plan.people.iter().map(|person| PersonPlan { homes: vec![provider], ..person.clone() }).collect(),
         events,
         ..plan.clone()
     }

@@ -172,6 +172,7 @@ fn people(scenario: &Scenario) -> Result<(), Problem> {
         return fail("people.homes", "the shares of people with one, two and three homes must add up to 1");
     }
     share("people.largest_share", people.largest_share)?;
+    share("people.full_clients", people.full_clients)?;
     match &people.online {
         OnlineSection::Always => {}
         OnlineSection::Sessions { online, offline, share: of } => {

@@ -10,7 +10,7 @@ use crate::{
     random::Random,
     scenario::{limits, parse::read_bounded},
     topology::{self, FileGraph, Graph, Matrix, behind_nat, regions_of},
-    workload::{self, WorkloadError, presence, settle},
+    workload::{self, WorkloadError, acquaintances, presence, settle},
 };
 
 /// What a scenario and a seed come to.
@@ -122,11 +122,16 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Result<Drawn, DrawError> {
             conduct,
         }
     });
+    let full_clients = libm::round(scenario.people.full_clients * people.homes.len() as f64) as usize;
+    // A larger network has more people, and not more than the machine bears of these.
+    let full_clients = full_clients.min(limits::FULL_CLIENTS_MAX as usize);
+    let full_clients = acquaintances(people.homes.len(), full_clients, &written, &mut stream("full clients"));
     let person_plans = people
         .homes
         .into_iter()
         .zip(presence.at_start)
-        .map(|(homes, starts_online)| PersonPlan { homes, starts_online });
+        .zip(full_clients)
+        .map(|((homes, starts_online), full_client)| PersonPlan { homes, starts_online, full_client });
     let plan = Plan {
         scenario: scenario.name.clone(),
         seed,

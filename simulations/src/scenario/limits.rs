@@ -14,6 +14,10 @@ pub const DELIVERIES_MAX: u64 = 50_000_000;
 /// People. One registration on each home, at least.
 pub const PEOPLE_MAX: u64 = 2_000_000;
 
+/// People with a full client. Each looks twice a second whether there is work, as `griot serve` does, and reads its store
+/// for that: about a second of CPU time for each hour of virtual time, so that a hundred make twenty minutes of half a day.
+pub const FULL_CLIENTS_MAX: u64 = 100;
+
 /// Events (faults, people coming and going). Each is some 50 bytes in the plan, and the plan is kept whole.
 pub const EVENTS_MAX: usize = 5_000_000;
 

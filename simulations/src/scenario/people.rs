@@ -16,6 +16,8 @@ pub struct PeopleSection {
     pub homes_within: HomesWithin,
     /// The share of all people whose first home is the largest node (node 0); the others are spread evenly.
     pub largest_share: f64,
+    /// The share of people with a full client; never more people than [`limits::FULL_CLIENTS_MAX`](super::limits::FULL_CLIENTS_MAX).
+    pub full_clients: f64,
     /// When they are on line.
     pub online: OnlineSection,
 }
@@ -27,6 +29,7 @@ impl Default for PeopleSection {
             homes: [0.0, 1.0, 0.0],
             homes_within: HomesWithin::default(),
             largest_share: 0.0,
+            full_clients: 0.0,
             online: OnlineSection::default(),
         }
     }

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use super::limits::{
-    DELIVERIES_MAX, DURATION_MS_MAX, EVENTS_MAX, HOMES_MAX, LATENCY_MS_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, NODES_MAX,
-    PEOPLE_MAX, REGIONS_MAX,
+    DELIVERIES_MAX, DURATION_MS_MAX, EVENTS_MAX, FULL_CLIENTS_MAX, HOMES_MAX, LATENCY_MS_MAX, MESSAGE_BYTES_MAX,
+    MESSAGES_MAX, NODES_MAX, PEOPLE_MAX, REGIONS_MAX,
 };
 use crate::{
     outcome::{OutcomeError, files},
@@ -52,6 +52,8 @@ pub fn check_plan(plan: &Plan) -> Result<(), String> {
     }
     bound("nodes", nodes as u64, u64::from(NODES_MAX))?;
     bound("people", people as u64, PEOPLE_MAX)?;
+    let full_clients = plan.people.iter().filter(|person| person.full_client).count();
+    bound("people with a full client", full_clients as u64, FULL_CLIENTS_MAX)?;
     bound("messages", plan.messages.len() as u64, MESSAGES_MAX)?;
     bound("events", plan.events.len() as u64, EVENTS_MAX as u64)?;
     bound("milliseconds", plan.duration_ms, DURATION_MS_MAX)?;

@@ -142,7 +142,7 @@ impl Keep {
                 // Whose homes are all gone moves to the first node: a person without a home is none.
                 homes.push(NodeIndex(0));
             }
-            PersonPlan { homes, starts_online: one.starts_online }
+            PersonPlan { homes, ..one.clone() }
         });
         let mut mailbox_at: BTreeMap<u32, Option<MailboxIndex>> = BTreeMap::new();
         let mut mailboxes: Vec<MailboxPlan> = Vec::new();

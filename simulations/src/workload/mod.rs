@@ -4,12 +4,14 @@
 //! hour of the day and bursts, to contacts, groups and businesses; channels post to their followers. Everything is drawn
 //! beforehand, each kind from a stream of its own.
 
+mod acquaintances;
 mod contacts;
 mod messages;
 mod online;
 mod people;
 mod rate;
 
+pub use acquaintances::acquaintances;
 pub use messages::{WorkloadError, Written, write};
 pub use online::{Presence, presence};
 pub use people::{People, settle};

@@ -79,8 +79,11 @@ impl State {
     pub(crate) fn written(&mut self, message: MessageIndex, id: RecordId, expires: VirtualMs) {
         self.message_of.insert(id, message);
         let fate = &mut self.fates[message.0 as usize];
-        fate.record = id.to_string();
-        fate.expires = Some(expires);
+        // What is said again has another record; the first is the one to look for.
+        if fate.record.is_empty() {
+            fate.record = id.to_string();
+        }
+        fate.expires = fate.expires.max(Some(expires));
     }
 
     pub(crate) fn message_of(&self, id: &RecordId) -> Option<MessageIndex> {
@@ -115,28 +118,83 @@ impl State {
 
     /// A person reads an envelope at a home; says whether it is new to them.
     pub(crate) fn read(&mut self, reader: PersonIndex, home: NodeIndex, id: &RecordId, expected: bool) -> bool {
-        let at = now();
         let message = self.message_of(id);
         self.invariants.check(Law::ReadWasWritten, message.is_some() && expected, || {
             format!("person {} read {} at node {}, which nobody wrote to them", reader.0, Short(&id.0), home.0)
         });
         let Some(message) = message else { return false };
-        let is_new = self.read.insert((reader, message));
-        let hops = self.hops[message.0 as usize].get(home.0 as usize).copied().filter(|hops| *hops != HOPS_UNKNOWN);
-        let fate = &mut self.fates[message.0 as usize];
-        if !is_new {
-            fate.duplicates += 1;
+        if !self.read.insert((reader, message)) {
+            self.fates[message.0 as usize].duplicates += 1;
             return false;
         }
+        self.show(reader, home, message);
+        true
+    }
+
+    /// A person's client shows a text. `message`: which, where it is for them and every byte is as it was written.
+    pub(crate) fn shown(&mut self, reader: PersonIndex, home: NodeIndex, id: &str, message: Option<MessageIndex>) {
+        self.invariants.check(Law::ReadWasWritten, message.is_some(), || {
+            format!("the client of person {} shows {id}, which nobody wrote to them like this", reader.0)
+        });
+        let Some(message) = message else { return };
+        self.read.insert((reader, message));
+        self.count(("clients", "decrypted", ""), 1);
+        self.show(reader, home, message);
+    }
+
+    /// A reader is shown a message.
+    fn show(&mut self, reader: PersonIndex, home: NodeIndex, message: MessageIndex) {
+        let at = now();
+        let hops = self.hops[message.0 as usize].get(home.0 as usize).copied().filter(|hops| *hops != HOPS_UNKNOWN);
+        let fate = &mut self.fates[message.0 as usize];
         let shown_before = fate.deliveries.iter().any(|delivery| delivery.reader == reader);
         fate.shown_again += u32::from(shown_before);
-        fate.deliveries.push(Delivery { reader, at, home, hops });
-        self.minute.delivered += 1;
+        if !shown_before {
+            fate.deliveries.push(Delivery { reader, at, home, hops });
+            self.minute.delivered += 1;
+        }
         self.invariants.check(Law::ShownOnce, !shown_before, || {
             format!("person {} was shown message {} again", reader.0, message.0)
         });
         self.trace.note(at, format_args!("p{} read m{} at n{} hops {hops:?}", reader.0, message.0, home.0));
-        true
+    }
+
+    /// A home has a message on its disk.
+    pub(crate) fn accepted(&mut self, message: MessageIndex, home: NodeIndex) {
+        let at = now();
+        self.trace.note(at, format_args!("n{} accepts m{}", home.0, message.0));
+        self.fates[message.0 as usize].accepted.get_or_insert((at, home));
+    }
+
+    /// An author hears what became of a message: how many homes of the reader have proven that they hold it, and
+    /// whether it was collected.
+    pub(crate) fn heard(
+        &mut self,
+        author: PersonIndex,
+        message: MessageIndex,
+        stored_on: u32,
+        collected: bool,
+        from: fmt::Arguments<'_>,
+    ) {
+        let at = now();
+        let fate = &mut self.fates[message.0 as usize];
+        let heard = (fate.stored.is_some(), fate.stored_on, fate.acked.is_some());
+        fate.stored_on = fate.stored_on.max(stored_on);
+        if stored_on > 0 {
+            fate.stored.get_or_insert(at);
+        }
+        if collected {
+            fate.acked.get_or_insert(at);
+        }
+        if heard != (fate.stored.is_some(), fate.stored_on, fate.acked.is_some()) {
+            self.trace.note(at, format_args!("p{} hears of m{} {from}: stored on {stored_on}", author.0, message.0));
+        }
+        if collected && !heard.2 {
+            let was_read = !fate.deliveries.is_empty();
+            self.invariants.check(Law::AckedWasRead, was_read, || {
+                format!("the author of message {} was told that it was collected, and nobody had read it", message.0)
+            });
+        }
     }
 
     pub(crate) fn has_read(&self, reader: PersonIndex, message: MessageIndex) -> bool {
@@ -177,5 +235,51 @@ impl State {
     /// The arrivals since the last call.
     pub(crate) fn take_arrivals(&mut self) -> Vec<Arrival> {
         std::mem::take(&mut self.arrivals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{outcome::figures::tests::plan, world::time::in_virtual_time};
+
+    /// Which laws are broken after this.
+    fn broken(what: impl FnOnce(&mut State) + Send) -> Vec<String> {
+        in_virtual_time(1, Duration::ZERO, || async move {
+            let ledger = Ledger::new(&plan(), &[], false);
+            let mut state = ledger.state();
+            what(&mut state);
+            let report = state.invariants.report();
+            report.into_iter().filter(|invariant| invariant.broken > 0).map(|invariant| invariant.name).collect()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_text_that_nobody_wrote_or_that_is_shown_again_breaks_a_law() {
+        let (reader, home, text) = (PersonIndex(1), NodeIndex(0), Some(MessageIndex(0)));
+        assert_eq!(broken(|state| state.shown(reader, home, "a", text)), Vec::<String>::new());
+        assert_eq!(broken(|state| state.shown(reader, home, "a", None)), ["read-was-written"]);
+        let twice = |state: &mut State| {
+            state.shown(reader, home, "a", text);
+            state.shown(reader, home, "a", text);
+            assert_eq!((state.fates[0].deliveries.len(), state.fates[0].shown_again), (1, 1));
+        };
+        assert_eq!(broken(twice), ["shown-once"]);
+    }
+
+    #[test]
+    fn an_ack_of_what_nobody_read_breaks_a_law() {
+        let heard = |state: &mut State| {
+            state.heard(PersonIndex(0), MessageIndex(0), 1, true, format_args!("by its client"));
+        };
+        assert_eq!(broken(heard), ["acked-was-read"]);
+        let read_first = |state: &mut State| {
+            state.shown(PersonIndex(1), NodeIndex(0), "a", Some(MessageIndex(0)));
+            heard(state);
+        };
+        assert_eq!(broken(read_first), Vec::<String>::new());
     }
 }

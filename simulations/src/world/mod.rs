@@ -18,7 +18,8 @@
 //! ```text
 //!   plan ─▶ timeline ─┬─▶ nodes    start, stop, crash             ┐
 //!                     ├─▶ net      cut, heal, throttle, reset      ├─▶ ledger ─▶ recording
-//!                     └─▶ people   write, read, ack                ┘     └─▶ trace hash
+//!                     ├─▶ people   write, read, ack                │     └─▶ trace hash
+//!                     └─▶ clients  invite, encrypt, show            ┘
 //! ```
 //!
 //! # One run, one process
@@ -30,6 +31,7 @@
 mod adversary;
 mod bugs;
 mod checks;
+mod clients;
 mod disk;
 mod host;
 mod invariants;
@@ -54,6 +56,7 @@ use griot_protocol::{NetworkName, NetworkParams, NodeId, RecordId, ShardBits, Ti
 use libp2p::PeerId;
 
 use self::{
+    clients::Clients,
     host::{Checked, SimHost, WallClock},
     ledger::Ledger,
     net::{Net, Speech},
@@ -62,7 +65,7 @@ use self::{
 };
 use crate::{
     plan::{Conduct, Listener, MessageIndex, NodeIndex, PersonIndex, Plan, Recording, VirtualMs},
-    scenario::limits::ADVERSARY_PER_SECOND_MAX,
+    scenario::limits::{ADVERSARY_PER_SECOND_MAX, FULL_CLIENTS_MAX},
 };
 
 #[doc(hidden)]
@@ -93,6 +96,7 @@ pub(crate) struct World {
     pub net: Net,
     pub ledger: Arc<Ledger>,
     pub people: People,
+    pub clients: Clients,
     pub peers: Vec<PeerId>,
     slots: Vec<Mutex<Slot>>,
     /// Envelopes whose ack a home has accepted, and when it first did.
@@ -133,6 +137,7 @@ fn run_as(plan: &Plan, listener: &mut (dyn Listener + Send), bug: Option<Bug>) -
         let interrupted = world.live(listener).await;
         world.end_minute();
         world.check_at_the_end();
+        world.count_clients();
         world.tell(listener);
         courier.abort();
         Ok(world.recording(interrupted))
@@ -158,6 +163,10 @@ fn check(plan: &Plan) -> Result<(), WorldError> {
     }
     if let Some(index) = plan.mailboxes.iter().position(|mailbox| !mailbox.readers.iter().all(is_person)) {
         return wrong(format!("mailbox {index} has a reader that does not exist"));
+    }
+    let full_clients = plan.people.iter().filter(|person| person.full_client).count();
+    if full_clients > FULL_CLIENTS_MAX as usize {
+        return wrong(format!("{full_clients} people with a full client; at most {FULL_CLIENTS_MAX}"));
     }
     let is_mailbox = |message: &crate::plan::MessagePlan| (message.mailbox.0 as usize) < plan.mailboxes.len();
     if let Some(index) = plan.messages.iter().position(|message| !is_person(&message.author) || !is_mailbox(message)) {
@@ -245,8 +254,10 @@ impl World {
                 slots[home.0 as usize].members.push(person);
             }
         }
+        let clients = Clients::new(&plan);
         Ok(Self {
-            people: People::new(&plan, &params).ok_or_else(|| unusable("a mailbox finds no shard"))?,
+            people: People::new(&plan, &params, &clients).ok_or_else(|| unusable("a mailbox finds no shard"))?,
+            clients,
             net: Net::new(&plan, &peers),
             limits: Limits::default(),
             metrics: nodes::shared_metrics(),

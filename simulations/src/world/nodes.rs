@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use griot_node::{
+    api::Inside,
     identity::Identity,
     metrics::Metrics,
     network::{self, Behaviour, COMMANDS_MAX, NetworkConfig, NetworkMetrics, Setup},
@@ -56,6 +57,8 @@ pub(crate) struct Slot {
 /// A node that runs.
 pub(crate) struct Running {
     node: Node,
+    /// Its API, once a client has asked for it. It ends with it.
+    inside: Option<Arc<Inside>>,
     since: VirtualMs,
 }
 
@@ -102,6 +105,17 @@ impl World {
     /// How a person's client speaks to a node; nothing while it does not run.
     pub(crate) fn handle(&self, node: NodeIndex) -> Option<Handle> {
         self.slot(node).running.as_ref().map(|running| running.node.handle())
+    }
+
+    /// A node's API, as full clients use it; nothing while the node does not run. (Made when it is first asked for: it
+    /// draws a secret, and where nobody has a full client that would be another run.)
+    pub(crate) fn inside(&self, node: NodeIndex) -> Option<Arc<Inside>> {
+        let mut slot = self.slot(node);
+        let running = slot.running.as_mut()?;
+        if running.inside.is_none() {
+            running.inside = Inside::new(running.node.handle(), self.metrics.clone()).ok().map(Arc::new);
+        }
+        running.inside.clone()
     }
 
     /// A node starts, as soon as it has ended what it was doing.
@@ -170,7 +184,7 @@ impl World {
         };
         let disk = Arc::clone(&slot.disk);
         let node = Node::assemble(parts, side, |done| Ok(disk.start(done)))?;
-        slot.running = Some(Running { node, since: now() });
+        slot.running = Some(Running { node, inside: None, since: now() });
         Ok(())
     }
 
@@ -255,7 +269,8 @@ impl World {
     fn take_running(&self, node: NodeIndex) -> Option<Running> {
         let (running, members) = {
             let mut slot = self.slot(node);
-            let running = slot.running.take()?;
+            let mut running = slot.running.take()?;
+            running.inside = None;
             slot.fate.up_ms += now().0 - running.since.0;
             (running, slot.members.clone())
         };

@@ -1,6 +1,6 @@
 //! What happens when: messages and events of the plan, and the rounds that the world itself makes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     World,
@@ -47,6 +47,7 @@ impl World {
     /// Lives through the whole plan; says whether it was interrupted.
     pub(crate) async fn live(self: &Arc<Self>, listener: &mut (dyn Listener + Send)) -> bool {
         let starts = self.starts();
+        self.open_first_clients();
         let mut cursor = Cursor {
             start: 0,
             event: 0,
@@ -157,10 +158,12 @@ impl World {
             }
             EventPlan::Cut { name, from, to } => {
                 self.net.cut(name, from, to);
+                self.clients.cuts_changed();
                 self.note(format_args!("cut {name}: {} nodes from {}", to.len(), from.len()));
             }
             EventPlan::Heal { name } => {
                 self.net.heal(name, now());
+                self.clients.cuts_changed();
                 self.note(format_args!("healed {name}"));
             }
             EventPlan::Throttle { name, from, to, bytes_per_second } => {
@@ -187,6 +190,7 @@ impl World {
         for home in homes {
             self.open_session(person, home);
         }
+        self.open_client(person, Duration::ZERO);
         self.tend(person);
     }
 
@@ -199,6 +203,7 @@ impl World {
         let sessions = std::mem::take(&mut state.sessions);
         drop(state);
         drop(sessions);
+        self.close_client(person);
         self.note(format_args!("p{} goes off line", person.0));
     }
 
@@ -221,6 +226,7 @@ impl World {
             drop(slot);
             self.open_session(person, *home);
         }
+        self.clients.wake(person);
     }
 
     /// Ends a minute of the timeline.

@@ -66,8 +66,10 @@ pub fn village(count: u32, seed: u64, minutes: u64) -> Plan {
             links.insert((from, (from + step) % count));
         }
     }
-    let person =
-        |index| PersonPlan { homes: vec![NodeIndex(index), NodeIndex((index + 2) % count)], starts_online: true };
+    let person = |index| {
+        let homes = vec![NodeIndex(index), NodeIndex((index + 2) % count)];
+        PersonPlan { homes, starts_online: true, full_client: false }
+    };
     Plan {
         scenario: "village".to_owned(),
         seed,

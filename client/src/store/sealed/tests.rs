@@ -121,6 +121,11 @@ proptest! {
                     prop_assert_eq!(disk.scan(prefix, after, 5).unwrap(), memory.scan(prefix, after, 5).unwrap());
                 }
             }
+            prop_assert_eq!(disk.scan(&[], None, usize::MAX).unwrap(), memory.scan(&[], None, usize::MAX).unwrap());
+            for change in &changes {
+                let (Change::Put(key, _) | Change::Delete(key)) = change;
+                prop_assert_eq!(disk.get(key).unwrap(), memory.get(key).unwrap());
+            }
         }
     }
 }

@@ -187,7 +187,7 @@ impl Net {
         self.0.latency.one_way_ms(from, to)
     }
 
-    fn is_cut(&self, from: NodeIndex, to: NodeIndex) -> bool {
+    pub(crate) fn is_cut(&self, from: NodeIndex, to: NodeIndex) -> bool {
         self.state().cuts.is_cut(from, to)
     }
 

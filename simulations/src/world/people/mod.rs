@@ -1,6 +1,7 @@
 //! The people: who writes, who reads, and through which homes.
 //!
-//! At this level a person is a mailbox owner without a conversation: real keys, real envelopes, real acks, the node's own
+//! Some have a full client (`clients`), for what they write to each other. For everything else, and for everybody else,
+//! a person is a mailbox owner without a conversation: real keys, real envelopes, real acks, the node's own
 //! [`Handle`](griot_node::runtime::Handle), and random bytes where the ciphertext would be. What the client library does
 //! is done here as it does it:
 //!
@@ -27,7 +28,10 @@ pub(crate) use mailboxes::Mailbox;
 pub(crate) use outgoing::Outgoing;
 use session::Session;
 
-use crate::plan::{MailboxIndex, MessageIndex, NodeIndex, PersonIndex, Plan};
+use crate::{
+    plan::{MailboxIndex, MessageIndex, NodeIndex, PersonIndex, Plan},
+    world::clients::Clients,
+};
 
 /// What one person knows and does.
 #[derive(Debug, Default)]
@@ -51,6 +55,16 @@ pub(crate) struct Person {
     pub sessions: BTreeMap<NodeIndex, Session>,
 }
 
+/// Mailboxes into which nothing comes, because all that the plan sends there are texts between full clients, which
+/// have mailboxes of their own.
+fn left_to_clients(plan: &Plan, clients: &Clients) -> BTreeSet<MailboxIndex> {
+    let (mut left, mut used) = (BTreeSet::new(), BTreeSet::new());
+    for (index, message) in (0..).map(MessageIndex).zip(&plan.messages) {
+        (if clients.is_real(index) { &mut left } else { &mut used }).insert(message.mailbox);
+    }
+    &left - &used
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct People {
@@ -60,7 +74,8 @@ pub(crate) struct People {
 
 impl People {
     /// Everybody, with their keys. `None` where a mailbox finds no nonce for its shard, which does not happen.
-    pub(crate) fn new(plan: &Plan, params: &NetworkParams) -> Option<Self> {
+    pub(crate) fn new(plan: &Plan, params: &NetworkParams, clients: &Clients) -> Option<Self> {
+        let left_to_clients = left_to_clients(plan, clients);
         let mut persons: Vec<Person> = plan
             .people
             .iter()
@@ -69,6 +84,9 @@ impl People {
         let mut mailboxes = Vec::with_capacity(plan.mailboxes.len());
         for (index, mailbox) in (0..).map(MailboxIndex).zip(&plan.mailboxes) {
             mailboxes.push(Mailbox::new(plan, params, index)?);
+            if left_to_clients.contains(&index) {
+                continue;
+            }
             for reader in &mailbox.readers {
                 if let Some(person) = persons.get_mut(reader.0 as usize) {
                     person.reads.push(index);

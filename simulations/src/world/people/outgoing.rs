@@ -12,7 +12,7 @@ use rand::RngExt;
 
 use crate::{
     plan::{MessageIndex, NodeIndex, PersonIndex, VirtualMs},
-    world::{World, invariants::Law, member_of, net::mark_of, seeds, time::now, trace::Short},
+    world::{World, member_of, net::mark_of, seeds, time::now, trace::Short},
 };
 
 /// How long an author waits for a receipt before another home is tried as well.
@@ -44,6 +44,9 @@ impl World {
     /// A person writes a message.
     pub(crate) fn write(self: &Arc<Self>, message: MessageIndex) {
         let Some(plan) = self.plan.messages.get(message.0 as usize) else { return };
+        if self.clients.is_real(message) {
+            return self.write_real(message);
+        }
         self.people.person(plan.author).to_send.push_back(message);
         self.note(format_args!("p{} writes m{}", plan.author.0, message.0));
         self.send_what_waits(plan.author);
@@ -139,12 +142,7 @@ impl World {
 
     fn taken(&self, person: PersonIndex, message: MessageIndex, home: NodeIndex) {
         let at = now();
-        {
-            let mut ledger = self.ledger.state();
-            ledger.trace.note(at, format_args!("n{} accepts m{}", home.0, message.0));
-            let fate = &mut ledger.fates[message.0 as usize];
-            fate.accepted.get_or_insert((at, home));
-        }
+        self.ledger.state().accepted(message, home);
         let mut state = self.people.person(person);
         if let Some(outgoing) = state.outgoing.get_mut(&message) {
             outgoing.at = Some(home);
@@ -206,33 +204,7 @@ impl World {
         let Ok(Some(status)) = handle.record_status(&id).await else { return true };
         let stored_on = super::reading::stored_on(&status);
         let collected = !status.acks.is_empty();
-        let at = now();
-        {
-            let mut ledger = self.ledger.state();
-            let state = &mut *ledger;
-            let fate = &mut state.fates[message.0 as usize];
-            let heard = (fate.stored.is_some(), fate.stored_on, fate.acked.is_some());
-            fate.stored_on = fate.stored_on.max(stored_on);
-            if stored_on > 0 {
-                fate.stored.get_or_insert(at);
-            }
-            if collected {
-                fate.acked.get_or_insert(at);
-            }
-            if heard != (fate.stored.is_some(), fate.stored_on, fate.acked.is_some()) {
-                let line = format_args!("p{} hears of m{} at n{}: stored on {stored_on}", person.0, message.0, home.0);
-                state.trace.note(at, line);
-            }
-            if collected && !heard.2 {
-                let was_read = !fate.deliveries.is_empty();
-                state.invariants.check(Law::AckedWasRead, was_read, || {
-                    format!(
-                        "the author of message {} was told that it was collected, and nobody had read it",
-                        message.0
-                    )
-                });
-            }
-        }
+        self.ledger.state().heard(person, message, stored_on, collected, format_args!("at n{}", home.0));
         let mut person = self.people.person(person);
         let Some(outgoing) = person.outgoing.get_mut(&message) else { return false };
         outgoing.stored |= stored_on > 0;

@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    fn acked(&self, ids: impl Iterator<Item = RecordId>) {
+    pub(crate) fn acked(&self, ids: impl Iterator<Item = RecordId>) {
         let now = crate::world::time::now();
         let mut acked = self.acked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for id in ids {

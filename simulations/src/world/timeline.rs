@@ -158,12 +158,12 @@ impl World {
             }
             EventPlan::Cut { name, from, to } => {
                 self.net.cut(name, from, to);
-                self.clients.cuts_changed();
+                self.ways_changed();
                 self.note(format_args!("cut {name}: {} nodes from {}", to.len(), from.len()));
             }
             EventPlan::Heal { name } => {
                 self.net.heal(name, now());
-                self.clients.cuts_changed();
+                self.ways_changed();
                 self.note(format_args!("healed {name}"));
             }
             EventPlan::Throttle { name, from, to, bytes_per_second } => {

@@ -70,7 +70,7 @@ pub fn plan_of(real: &Calibration) -> Result<(Plan, Windows), TruthError> {
         // A region for each node makes a table of regions one of paths.
         latency: LatencyPlan::Regions { one_way_ms: one_way_ms.clone(), jitter: LatencyLaw::Constant { ms: 0 } },
         people: (0..index(*nodes))
-            .map(|node| PersonPlan { homes: vec![NodeIndex(node)], starts_online: true })
+            .map(|node| PersonPlan { homes: vec![NodeIndex(node)], starts_online: true, full_client: false })
             .collect(),
         mailboxes: (0..index(*nodes))
             .map(|node| MailboxPlan { shared: !acks, readers: vec![PersonIndex(node)] })

@@ -188,11 +188,12 @@ pub fn plan_of(study: &Study, nodes: u32, seed: u64) -> Result<Plan, TruthError>
     };
     // Whoever writes is as good as anybody: the paths are random already.
     let writers = random.distinct_below(u64::from(nodes), u64::from(study.writers));
-    let person = |home: &u64| PersonPlan { homes: vec![NodeIndex(*home as u32)], starts_online: true };
+    let person =
+        |home: &u64| PersonPlan { homes: vec![NodeIndex(*home as u32)], starts_online: true, full_client: false };
     let mut people: Vec<PersonPlan> = writers.iter().map(person).collect();
     // Somebody who is never on line: the message spreads to all nodes, and no ack follows it.
     let reader = PersonIndex(people.len() as u32);
-    people.push(PersonPlan { homes: vec![NodeIndex(0)], starts_online: false });
+    people.push(PersonPlan { homes: vec![NodeIndex(0)], starts_online: false, full_client: false });
     let message = |number: u32, writer: u64| MessagePlan {
         at: VirtualMs(WARM_UP_MS + u64::from(number) * EVERY_MS),
         author: PersonIndex(writer as u32),

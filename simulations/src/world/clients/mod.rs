@@ -166,13 +166,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    /// Whether a person has a way to a home. People are where their first home is, and a cut between that place and
-    /// another home cuts them from it too. Their own machine's line is not simulated.
-    fn has_way(&self, person: PersonIndex, home: NodeIndex) -> bool {
-        let place = self.plan.people.get(person.0 as usize).and_then(|person| person.homes.first());
-        place.is_none_or(|place| !self.net.is_cut(*place, home) && !self.net.is_cut(home, *place))
-    }
-
     /// Counts, at the end, what the clients themselves say.
     pub(crate) fn count_clients(&self) {
         let has_account = |person: &PersonIndex| self.clients.of(*person).is_some_and(|client| !client.disk.is_new());

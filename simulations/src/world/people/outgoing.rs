@@ -122,7 +122,7 @@ impl World {
         let homes = self.people.person(person).homes.clone();
         let count = homes.len();
         for home in homes.iter().cycle().skip(outgoing.offers).take(count).copied() {
-            let Some(handle) = self.handle(home) else { continue };
+            let Some(handle) = self.handle(home).filter(|_| self.has_way(person, home)) else { continue };
             match submit(&handle, person, &outgoing.frame).await {
                 Ok(()) => {
                     self.slot(home).acknowledged.push((outgoing.id, outgoing.expires));
@@ -172,7 +172,7 @@ impl World {
                 .outgoing
                 .iter()
                 .filter(|(_, outgoing)| {
-                    !outgoing.stored && outgoing.at.is_some_and(|at| self.is_late(outgoing, at, now))
+                    !outgoing.stored && outgoing.at.is_some_and(|at| self.is_late(person, outgoing, at, now))
                 })
                 .map(|(message, _)| *message)
                 .collect();
@@ -185,8 +185,10 @@ impl World {
         self.send_what_waits(person);
     }
 
-    fn is_late(&self, outgoing: &Outgoing, at: NodeIndex, now: VirtualMs) -> bool {
-        self.handle(at).is_none() || now.0.saturating_sub(outgoing.offered.0) >= OFFER_AGAIN_MS
+    fn is_late(&self, person: PersonIndex, outgoing: &Outgoing, at: NodeIndex, now: VirtualMs) -> bool {
+        self.handle(at).is_none()
+            || !self.has_way(person, at)
+            || now.0.saturating_sub(outgoing.offered.0) >= OFFER_AGAIN_MS
     }
 
     /// A home has news of a message; says whether more is awaited.

@@ -69,9 +69,32 @@ fn sleep_for_message(message: MessageIndex, mut receiver: watch::Receiver<u64>) 
 }
 
 impl World {
-    /// Opens a person's session at a home, if the person is on line, the home is theirs and up, and none is open.
+    /// Whether a person has a way to a home. People are where their first home is, and a cut between that place and
+    /// another home cuts them from it too. Their own machine's line is not simulated.
+    pub(crate) fn has_way(&self, person: PersonIndex, home: NodeIndex) -> bool {
+        let place = self.plan.people.get(person.0 as usize).and_then(|person| person.homes.first());
+        place.is_none_or(|place| !self.net.is_cut(*place, home) && !self.net.is_cut(home, *place))
+    }
+
+    /// A cut began or ended: sessions over it end, and begin again when the way is open.
+    pub(crate) fn ways_changed(self: &Arc<Self>) {
+        for person in self.people.all() {
+            let homes = self.people.person(person).homes.clone();
+            for home in homes {
+                if self.has_way(person, home) {
+                    self.open_session(person, home);
+                } else {
+                    self.close_session(person, home);
+                }
+            }
+        }
+        self.clients.cuts_changed();
+    }
+
+    /// Opens a person's session at a home, if the person is on line, the home is theirs, up and within reach, and none is
+    /// open.
     pub(crate) fn open_session(self: &Arc<Self>, person: PersonIndex, home: NodeIndex) {
-        let Some(handle) = self.handle(home) else { return };
+        let Some(handle) = self.handle(home).filter(|_| self.has_way(person, home)) else { return };
         let mut state = self.people.person(person);
         if !state.online || !state.homes.contains(&home) || state.sessions.contains_key(&home) {
             return;
@@ -182,7 +205,7 @@ impl World {
             state.cursors.retain(|(at, _), _| *at != home);
             there
         };
-        let Some(handle) = self.handle(home) else { return };
+        let Some(handle) = self.handle(home).filter(|_| self.has_way(person, home)) else { return };
         let world = Arc::clone(self);
         tokio::spawn(async move {
             for mailbox in mailboxes {

@@ -61,7 +61,7 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
         random % below
     };
     let shards = 1_u64 << bits;
-    let hubs = if shards == 1 { 0 } else { nodes.div_ceil(NODES_PER_HUB) };
+    let hubs = if shards == 1 { 0 } else { nodes.div_ceil(NODES_PER_HUB).min(nodes.div_ceil(shards)) };
     let mut links = std::collections::BTreeSet::new();
     for from in 0..nodes {
         for dial in 0..DIALS {
@@ -69,7 +69,7 @@ fn plan(nodes: u64, messages: u64, minutes: u64, bits: u8) -> Plan {
                 0 => draw(nodes),
                 _ if dial == 0 => draw(hubs),
                 // A mailbox lives in the shard that its home's number gives.
-                _ => (from % shards + shards * draw(nodes.div_ceil(shards))).min(nodes - 1),
+                _ => from % shards + shards * draw((nodes - 1 - from % shards) / shards + 1),
             };
             if to != from {
                 links.insert((from as u32, to as u32));

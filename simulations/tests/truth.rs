@@ -50,8 +50,8 @@ fn other_real_nodes_would_have_been_told_apart() {
     assert_eq!(sim(&["calibrate", "/no/such.json"]).status.code(), Some(2));
 }
 
-/// vyzo's network at a twentieth of its size. What does not depend on the size must be as published: everything arrives,
-/// each message is sent about six times for each node (a mesh of D = 6 and what gossip adds), and within few hops.
+/// vyzo's network at a twentieth of its size. What does not depend on the size must be as published: everything arrives, and
+/// each message is sent, for each node, about as often as it has neighbours in its mesh less one (six there, four here).
 #[test]
 fn a_small_network_spreads_messages_as_published_for_a_large_one() {
     let output = sim(&["published", "vyzo", "--nodes", "50", "--json"]);
@@ -59,7 +59,7 @@ fn a_small_network_spreads_messages_as_published_for_a_large_one() {
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |name: &str| found[name].as_f64().unwrap();
     assert_eq!(number("delivered"), 50.0 * 60.0);
-    assert!((5.0..7.5).contains(&number("copies_per_delivery")), "{found}");
+    assert!((2.5..4.5).contains(&number("copies_per_delivery")), "{found}");
     // The fastest path takes 11 ms. vyzo's 100 nodes were reached within 300 ms, half of them within 200.
     let latency = &found["latency_ms"];
     let [fastest, median, slowest] = ["min", "p50", "max"].map(|name| latency[name].as_f64().unwrap());

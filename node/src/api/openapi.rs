@@ -68,7 +68,11 @@ pub(super) async fn serve() -> Result<Response<Body>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+    use std::{
+        collections::BTreeSet,
+        path::{Path, PathBuf},
+        sync::Arc,
+    };
 
     use axum::{body::Body, http::Request};
     use griot_protocol::{NetworkName, NetworkParams, NodeId, ShardBits};
@@ -81,7 +85,7 @@ mod tests {
         api::{Api, Phase, router, routes},
         config::MembersPolicy,
         metrics::{Exposition, Metrics},
-        runtime::{Handle, Inner},
+        runtime::{Handle, Inner, Machine},
         store::MemoryStore,
     };
 
@@ -95,6 +99,7 @@ mod tests {
             params: NetworkParams::standard(NetworkName::standard()),
             node_id: NodeId([0; 32]),
             hub: Arc::default(),
+            host: Arc::new(Machine::new(Path::new("."))),
         });
         let exposition = Exposition::new(Arc::new(registry), metrics, PathBuf::from("."));
         Arc::new(Api::new(handle, exposition, MembersPolicy::Open, watch::channel(Phase::Serving).1).unwrap())

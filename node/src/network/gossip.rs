@@ -37,9 +37,11 @@ const PEER_QUEUE_MAX: usize = 512;
 /// default, sends everybody 5.1 copies of a record, four sends 3.3; among a thousand nodes at 50 ms the last one has it
 /// after 350 ms instead of 270. Where most neighbours withhold, one record in a hundred takes two seconds more: it comes
 /// by what peers tell each other each second, or by sync. Here every byte may be paid for by the one who waits.
-const MESH_PEERS: usize = 4;
-const MESH_PEERS_LOW: usize = 3;
-const MESH_PEERS_HIGH: usize = 6;
+pub const MESH_PEERS: usize = 4;
+/// With fewer, a node looks for more, up to [`MESH_PEERS`]; until then it takes whoever subscribes.
+pub const MESH_PEERS_LOW: usize = 3;
+/// With more, it parts from some, down to [`MESH_PEERS`].
+pub const MESH_PEERS_HIGH: usize = 6;
 
 /// Of them, those that this node chose itself: whoever surrounds it from outside does not have them all.
 const MESH_PEERS_OUTBOUND_MIN: usize = 2;

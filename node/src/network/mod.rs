@@ -33,7 +33,7 @@ mod types;
 pub use behaviour::{Behaviour, BehaviourEvent};
 pub use codec::SYNC_MESSAGE_BYTES_MAX;
 pub use config::{ConnectionLimits, NetworkConfig, NetworkError, PEERS_WANTED, PORT_DEFAULT, RECONNECT_DELAY_MAX};
-pub use gossip::GOSSIP_BYTES_MAX;
+pub use gossip::{GOSSIP_BYTES_MAX, MESH_PEERS, MESH_PEERS_HIGH, MESH_PEERS_LOW};
 pub use metrics::NetworkMetrics;
 pub use swarm::{COMMANDS_MAX, build, start, swarm_config};
 pub use task::{Setup, run};

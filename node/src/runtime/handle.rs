@@ -11,8 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     relay::{Answer, CallError, Standing},
-    runtime::hub::Hub,
-    store::{Holding, MemberId, MemberRow, Position, Store, StoreError},
+    runtime::{
+        host::Host,
+        hub::Hub,
+        page::{self, Page},
+    },
+    store::{Holding, MemberId, MemberRow, Store, StoreError},
 };
 
 /// Why a call failed.
@@ -75,21 +79,6 @@ pub(crate) enum Call {
     },
 }
 
-/// One page of a mailbox.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Envelopes in order, each with the cursor after it.
-    pub entries: Vec<(Cursor, RecordId, Bytes)>,
-    /// Whether more wait beyond this page.
-    pub more: bool,
-}
-
-/// Bytes of one page: a few round trips for a large mailbox, no burden for a small machine.
-pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
-
-/// Envelopes in one page.
-pub const PAGE_ENTRIES_MAX: usize = 1000;
-
 /// Why an envelope waits whose body is not here.
 const NO_ROOM: &str = "this node has no room for it and keeps only its id; it asks for it again when there is room";
 
@@ -105,6 +94,7 @@ pub(crate) struct Inner {
     pub params: NetworkParams,
     pub node_id: NodeId,
     pub hub: Arc<Hub>,
+    pub host: Arc<dyn Host>,
 }
 
 impl Handle {
@@ -235,29 +225,12 @@ impl Handle {
         Ok(Some(RecordStatus { id: *id, state, receipts, acks, waiting }))
     }
 
-    /// A page of a mailbox after `after`. A cursor of another epoch reads from the start.
+    /// A page of a mailbox after `after`, as of now. A cursor of another epoch reads from the start.
     ///
     /// # Errors
     /// Reading the store failed.
     pub fn page(&self, address: &Address, after: Option<Cursor>, max: usize) -> Result<Page, HandleError> {
-        let store = &self.inner.store;
-        let epoch = store.epoch();
-        let position = after.filter(|cursor| cursor.epoch == epoch).map_or(0, |cursor| cursor.position);
-        let max = max.min(PAGE_ENTRIES_MAX);
-        let rows = store.mailbox(address, Position(position), max + 1)?;
-        let mut page = Page { entries: Vec::new(), more: rows.len() > max };
-        let mut bytes = 0;
-        for (position, id) in rows.into_iter().take(max) {
-            // Acked or expired since the row was read: it no longer belongs to the page.
-            let Some(frame) = store.frame(&id)? else { continue };
-            bytes += frame.len();
-            if bytes > PAGE_BYTES_MAX && !page.entries.is_empty() {
-                page.more = true;
-                break;
-            }
-            page.entries.push((Cursor { epoch, position: position.0 }, id, frame));
-        }
-        Ok(page)
+        Ok(page::read(&*self.inner.store, address, after, max, self.inner.host.wall_clock())?)
     }
 
     /// Wakes when envelopes arrive in a mailbox. Subscribe first, read the page then, so that nothing falls between.

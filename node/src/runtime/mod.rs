@@ -10,13 +10,15 @@ mod host;
 mod hub;
 mod last_ran;
 mod node;
+pub mod page;
 mod service;
 mod writer;
 
 #[cfg(test)]
 pub(crate) use handle::Inner;
-pub use handle::{Handle, HandleError, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
+pub use handle::{Handle, HandleError};
 pub use host::{Host, Machine};
 pub use node::{NetworkSide, Node, Parts, StartError, Writer};
+pub use page::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page};
 pub use service::{Service, ServiceError, open_offline, serve};
 pub use writer::Job;

@@ -184,7 +184,14 @@ impl Node {
         };
         let (stop, stopped) = oneshot::channel();
         let driver = tokio::spawn(driver.run(Sources { calls, events, done }, stopped));
-        let inner = Inner { calls: calls_in, store: Arc::clone(&store), params, node_id: identity.node_id(), hub };
+        let inner = Inner {
+            calls: calls_in,
+            store: Arc::clone(&store),
+            params,
+            node_id: identity.node_id(),
+            hub,
+            host: Arc::clone(&host),
+        };
         let handle = Handle::new(inner);
         Ok(Self { handle, store, host, stop, driver, network: NetworkTask { commands, task }, writer })
     }

@@ -21,6 +21,7 @@ use std::{
 
 use crate::outcome::OutcomeError;
 
+pub use axis::{Axis, Scale};
 pub use chart::{Chart, Marker, Series, Stroke};
 pub use data::RunData;
 pub use html::{bytes, duration};

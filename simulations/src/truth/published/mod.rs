@@ -2,8 +2,8 @@
 //!
 //! Each [`Study`] is a network that somebody else simulated, with code that has nothing in common with ours, and wrote
 //! down: how many neighbours, which latencies, how many messages, what came of them. The world runs the same network
-//! with our nodes and *our* gossip parameters, which are rust-libp2p's (D = 6, at least 5, at most 12, a heartbeat a
-//! second) and not to be bent for a comparison. Counted is what the others counted: every node that comes to hold a
+//! with our nodes and *our* gossip parameters (D = 4, at least 3, at most 6, a heartbeat a second), which are not to be
+//! bent for a comparison. Counted is what the others counted: every node that comes to hold a
 //! message, the time from writing to that, and how often the message was sent. Our messages make a second record, the
 //! ack; nobody reads here, so there is none.
 

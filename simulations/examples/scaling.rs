@@ -2,7 +2,8 @@
 //! `cargo build --profile fast -p griot-simulations --examples && target/fast/examples/scaling scaling.svg`.
 //!
 //! Runs `measure_world`, which must lie beside it, twice for each size and number of shards: with messages and without.
-//! The difference is what the messages cost. Prints a table in Markdown and draws it. `docs/scaling.md` says what follows.
+//! The difference is what the messages cost. Prints a table in Markdown and draws it, with lines on to a million nodes.
+//! Given a file with such a table as well, it draws that and measures nothing. `docs/scaling.md` says what follows.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a tool for developers may end with a panic")]
 
@@ -15,6 +16,9 @@ const BITS: [u32; 3] = [0, 4, 8];
 const MESSAGES: u64 = 60;
 /// The first and the last of them are free of messages.
 const MINUTES: u64 = 3;
+
+/// How far the lines are drawn.
+const NODES_MAX: f64 = 1e6;
 
 /// What one run printed.
 struct Run {
@@ -58,26 +62,28 @@ fn cost(nodes: u64, bits: u32) -> Cost {
     }
 }
 
-fn series(costs: &[Cost], colour: usize, bits: u32) -> Series {
+/// What was measured, as markers, and a line through the last of it along which cost grows as the nodes of a shard do.
+fn series(costs: &[Cost], colour: usize, bits: u32) -> [Series; 2] {
     let (stroke, marker) = match colour {
         0 => (Stroke::Solid, Marker::Circle),
         1 => (Stroke::Dashed, Marker::Square),
         _ => (Stroke::Dotted, Marker::Triangle),
     };
-    let points = costs.iter().filter(|cost| cost.bits == bits).map(|cost| (cost.nodes as f64, cost.bytes));
-    Series::new(
-        format!("{} shards", 1_u64 << bits).replace("1 shards", "1 shard"),
-        colour,
-        stroke,
-        marker,
-        points.collect(),
-    )
+    let points: Vec<_> =
+        costs.iter().filter(|cost| cost.bits == bits).map(|cost| (cost.nodes as f64, cost.bytes)).collect();
+    let (nodes, bytes) = *points.last().expect("something was measured");
+    let line = vec![(nodes, bytes), (NODES_MAX, bytes * NODES_MAX / nodes)];
+    let name = if bits == 0 { "1 shard".to_owned() } else { format!("{} shards", 1_u64 << bits) };
+    [
+        Series::new(format!("{name}, measured"), colour, Stroke::None, marker, points),
+        Series::new("extrapolated", colour, stroke, Marker::None, line),
+    ]
 }
 
-fn main() {
-    let mut costs = Vec::new();
+fn measure() -> Vec<Cost> {
     println!("| shards | nodes | nodes that keep a message | bytes sent for it | … for each of them | CPU, ms |");
     println!("|---|---|---|---|---|---|");
+    let mut costs = Vec::new();
     for bits in BITS {
         for nodes in NODES {
             let cost = cost(nodes, bits);
@@ -92,17 +98,43 @@ fn main() {
             costs.push(cost);
         }
     }
-    let most = costs.iter().map(|cost| cost.bytes).fold(1.0, f64::max);
-    let least = costs.iter().map(|cost| cost.bytes).fold(most, f64::min);
+    costs
+}
+
+/// Reads a table that was printed before.
+fn read(table: &str) -> Vec<Cost> {
+    let numbers = |line: &str| -> Option<Vec<f64>> {
+        line.trim_matches(['|', ' ']).split('|').map(|cell| cell.trim().replace(',', "").parse().ok()).collect()
+    };
+    let rows = table.lines().filter(|line| line.starts_with('|')).filter_map(numbers);
+    rows.filter(|row| row.len() == 6)
+        .map(|row| Cost {
+            bits: (row[0] as u64).ilog2(),
+            nodes: row[1] as u64,
+            holders: row[2],
+            bytes: row[3],
+            milliseconds: row[5],
+        })
+        .collect()
+}
+
+fn main() {
+    let [picture, table] = [1, 2].map(|n| std::env::args_os().nth(n));
+    let costs = table.map_or_else(measure, |file| read(&fs::read_to_string(file).expect("the table can be read")));
+    let bytes = || costs.iter().map(|cost| cost.bytes);
     let chart = Chart {
         title: "What a delivered message costs the whole network".to_owned(),
-        x: Axis::log("nodes", NODES[0] as f64, NODES[NODES.len() - 1] as f64),
-        y: Axis::log("bytes sent for each message, its ack included", least, most),
-        series: BITS.iter().enumerate().map(|(colour, bits)| series(&costs, colour, *bits)).collect(),
+        x: Axis::log("nodes", NODES[0] as f64, NODES_MAX),
+        y: Axis::log(
+            "bytes sent, ack included",
+            bytes().fold(f64::MAX, f64::min),
+            bytes().fold(1.0, f64::max) * NODES_MAX / NODES[NODES.len() - 1] as f64,
+        ),
+        series: BITS.iter().enumerate().flat_map(|(colour, bits)| series(&costs, colour, *bits)).collect(),
         shaded: None,
         x_names: Vec::new(),
     };
-    if let Some(file) = std::env::args_os().nth(1) {
+    if let Some(file) = picture {
         fs::write(file, chart.to_svg()).unwrap();
     }
 }

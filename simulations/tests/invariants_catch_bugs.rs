@@ -90,8 +90,8 @@ fn acks_that_a_restart_forgets_let_bodies_come_back() {
 #[test]
 fn tombstones_that_a_restart_forgets_let_bodies_come_back() {
     let mut plan = village(10, 33, 13);
-    // What node 0 sends gets out for a while, and nothing gets in: its author hears of no receipt, and offers the same
-    // envelopes to another home later, when they have long been read, acked and removed there.
+    // What node 0 sends gets out for a while, and nothing gets in; then it loses power. Its author heard of no receipt, and
+    // offers the same envelopes to another home later, when they have long been read, acked and removed there.
     let others: Vec<NodeIndex> = (1..10).map(NodeIndex).collect();
     at(&mut plan, 60_000, EventPlan::Cut { name: "deaf".to_owned(), from: others.clone(), to: vec![NodeIndex(0)] });
     for n in 0..10 {
@@ -105,8 +105,10 @@ fn tombstones_that_a_restart_forgets_let_bodies_come_back() {
     }
     at(&mut plan, 63_700, EventPlan::Offline(PersonIndex(0)));
     restart(&mut plan, 120_000, &others);
+    at(&mut plan, 250_000, EventPlan::Crash(NodeIndex(0)));
+    at(&mut plan, 290_000, EventPlan::Heal { name: "deaf".to_owned() });
     at(&mut plan, 300_000, EventPlan::Online(PersonIndex(0)));
-    at(&mut plan, 360_000, EventPlan::Heal { name: "deaf".to_owned() });
+    at(&mut plan, 420_000, EventPlan::Start(NodeIndex(0)));
     assert_caught(Bug::ForgetTombstones, "acked-is-gone", &plan);
 }
 

@@ -29,7 +29,13 @@ impl Random {
         let mut hasher = blake3::Hasher::new_derive_key(STREAM_CONTEXT);
         hasher.update(&seed.to_le_bytes());
         hasher.update(purpose.as_bytes());
-        Self(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
+        Self::keyed(*hasher.finalize().as_bytes())
+    }
+
+    /// The stream of a key that somebody else has made of a seed and a purpose.
+    #[must_use]
+    pub(crate) fn keyed(key: [u8; 32]) -> Self {
+        Self(ChaCha8Rng::from_seed(key))
     }
 
     /// 64 random bits.

@@ -128,9 +128,19 @@ fn side(lines: &mut Lines, at: Option<Vec<u8>>, context: usize) -> Result<Side, 
     Ok(Side { virtual_ms, lines: all })
 }
 
-/// A line for people: without its end, and whatever it holds.
+/// A line for people: without its end, and with control characters written out. What is compared may be any file, and a
+/// terminal obeys them.
 fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned()
+    let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// The lines of a file, each with its end.
@@ -193,6 +203,11 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(text(b"17 n1 \x1b[2J\ttaken \xc3\xa9\n"), "17 n1 \\u{1b}[2J\\ttaken \u{e9}");
+    }
 
     fn compared(first: &str, second: &str, context: usize) -> Result<TraceDiff, TraceError> {
         let temp = tempfile::tempdir().unwrap();

@@ -45,6 +45,18 @@ impl Net {
         kofi.befriend(&awa).unwrap();
         (awa, kofi)
     }
+
+    /// Cuts the path between the first two nodes, both ways.
+    fn cut_line(&self) {
+        self.wire.cut(&[A], &[B]);
+        self.wire.cut(&[B], &[A]);
+    }
+
+    /// Heals it, both ways.
+    fn heal_line(&self) {
+        self.wire.heal(&[A], &[B]);
+        self.wire.heal(&[B], &[A]);
+    }
 }
 
 fn send_all(from: &Person, to: &str, texts: &[String]) {
@@ -67,13 +79,11 @@ fn what_is_sent_in_a_short_cut_arrives_after_the_heal() {
     let Some(net) = net(2) else { return };
     let (awa, kofi) = net.awa_and_kofi();
     let all = texts(4);
-    net.wire.cut(&[A], &[B]);
-    net.wire.cut(&[B], &[A]);
+    net.cut_line();
     send_all(&awa, "Kofi", &all);
     assert!(kofi.texts().unwrap().is_empty());
     wait_for("something to be cut off", || (net.wire.counts(A, B).cut_packets > 0).then_some(())).unwrap();
-    net.wire.heal(&[A], &[B]);
-    net.wire.heal(&[B], &[A]);
+    net.heal_line();
     wait_until_read(&kofi, &all);
 }
 
@@ -82,16 +92,14 @@ fn what_is_sent_in_a_cut_that_ended_the_connection_arrives_after_the_heal() {
     let Some(net) = net(2) else { return };
     let (awa, kofi) = net.awa_and_kofi();
     let all = texts(2);
-    net.wire.cut(&[A], &[B]);
-    net.wire.cut(&[B], &[A]);
+    net.cut_line();
     send_all(&awa, "Kofi", &all[..1]);
     for node in &net.nodes {
         wait_for("a node to give the other up", || (node.info().ok()?.peers == 0).then_some(())).unwrap();
     }
     send_all(&awa, "Kofi", &all[1..]);
     assert!(kofi.texts().unwrap().is_empty());
-    net.wire.heal(&[A], &[B]);
-    net.wire.heal(&[B], &[A]);
+    net.heal_line();
     wait_until_read(&kofi, &all);
 }
 
@@ -125,8 +133,7 @@ fn a_one_way_cut_holds_mail_back_one_way() {
 fn a_third_node_carries_mail_around_a_cut() {
     let Some(net) = net(3) else { return };
     let (awa, kofi) = net.awa_and_kofi();
-    net.wire.cut(&[A], &[B]);
-    net.wire.cut(&[B], &[A]);
+    net.cut_line();
     let delivered = net.wire.counts(A, B).delivered_packets;
     let all = texts(3);
     send_all(&awa, "Kofi", &all);

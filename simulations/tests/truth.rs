@@ -48,6 +48,9 @@ fn other_real_nodes_would_have_been_told_apart() {
     assert!(apart("submit to push: p50") && apart("submit to push: p90") && apart("loaded: sent by a node"));
     assert!(!apart("submit to push: p25") && !apart("delivered"));
     assert_eq!(sim(&["calibrate", "/no/such.json"]).status.code(), Some(2));
+    real["plan"]["messages"][0]["to"] = 99_999.into();
+    std::fs::write(&file, real.to_string()).unwrap();
+    assert_eq!(sim(&["calibrate", file.to_str().unwrap()]).status.code(), Some(2), "nobody reads the first message");
 }
 
 /// vyzo's network at a twentieth of its size. What does not depend on the size must be as published: everything arrives, and

@@ -2,7 +2,7 @@
 //! what real nodes check (shape, times, postage, signatures, proofs), sign custody receipts, and can be silenced, made
 //! to forget, reorder or lie.
 
-#![allow(dead_code)] // Each test file uses a part of it.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,7 +8,7 @@ use super::{USAGE, World};
 use crate::{
     live::calibrate::Calibration,
     outcome::files::read_json,
-    truth::{calibrated, published},
+    truth::{TruthError, calibrated, published},
 };
 
 /// What real nodes did.
@@ -60,6 +60,11 @@ pub fn calibrate(args: &CalibrateArgs, world: &dyn World) -> ExitCode {
                 return super::fail(&error);
             }
             if comparison.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        // A file that contradicts itself is as good as none.
+        Err(error @ TruthError::Plan(_)) => {
+            eprintln!("griot-sim: {}: {error}", args.file.display());
+            ExitCode::from(USAGE)
         }
         Err(error) => super::fail(&error),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::wire::draw::Draw;
+use super::wire::draw;
 
 /// How often a drawing is thrown away before it is given up. About one in e^((k²-1)/4) has no doubled link (Bollobás), one
 /// in 6,000 for degree 6; each is cheap.
@@ -25,7 +25,7 @@ pub fn random_regular(seed: u64, nodes: usize, degree: usize) -> Option<Vec<(usi
 /// One drawing: every node holds `degree` loose ends, and ends are tied in pairs at random. Nothing, where a node is tied
 /// to itself, a pair twice, or the graph falls apart.
 fn pair_up(seed: u64, attempt: u64, nodes: usize, degree: usize) -> Option<BTreeSet<(usize, usize)>> {
-    let mut draw = Draw::new(seed, "topology", [attempt, 0]);
+    let mut draw = draw::stream(seed, "topology", [attempt, 0]);
     let mut loose: Vec<usize> = (0..nodes).flat_map(|node| std::iter::repeat_n(node, degree)).collect();
     let mut links = BTreeSet::new();
     while let Some(one) = loose.pop() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         topology,
-        wire::{ENDS_MAX, LatencyLaw, draw::Draw},
+        wire::{ENDS_MAX, LatencyLaw, draw},
     },
     CalibrateError, Options,
 };
@@ -97,10 +97,10 @@ impl CalibrationPlan {
 
 /// A Poisson process: exponential times between messages, with the mean 1 / `rate` seconds.
 fn draw_messages(seed: u64, nodes: usize, count: usize, rate: f64) -> Vec<PlannedMessage> {
-    let mut draw = Draw::new(seed, "messages", [0, 0]);
+    let mut draw = draw::stream(seed, "messages", [0, 0]);
     let mut at_seconds = 0.0;
     let next = |_| {
-        at_seconds += draw.exponential() / rate;
+        at_seconds += draw.exponential(1.0) / rate;
         let from = draw.below(nodes as u64) as usize;
         // One of the others.
         let step = 1 + draw.below(nodes as u64 - 1) as usize;

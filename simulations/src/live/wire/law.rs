@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{draw::Draw, link::LATENCY_US_MAX};
+use super::{draw, link::LATENCY_US_MAX};
 pub use crate::plan::LatencyLaw;
 
 /// The longest latency that a law gives.
@@ -17,7 +17,7 @@ impl LatencyLaw {
     /// The latency from end `from` to end `to` in the network of `seed`, whole milliseconds.
     #[must_use]
     pub fn one_way_ms(&self, seed: u64, from: usize, to: usize) -> u32 {
-        let mut draw = Draw::new(seed, "latency", [from as u64, to as u64]);
+        let mut draw = draw::stream(seed, "latency", [from as u64, to as u64]);
         let ms = match *self {
             Self::Constant { ms } => ms,
             Self::Uniform { min_ms, max_ms } => {

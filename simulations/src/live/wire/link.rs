@@ -15,7 +15,8 @@ use std::{num::NonZeroU64, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::draw::Draw;
+use super::draw;
+use crate::random::Random;
 
 /// The longest latency, and the longest jitter: a minute. What is in flight is held in memory.
 pub const LATENCY_US_MAX: u64 = 60_000_000;
@@ -82,7 +83,7 @@ pub(super) enum Fate {
 #[derive(Debug)]
 pub(super) struct Path {
     link: Link,
-    draw: Draw,
+    draw: Random,
     /// When the line has sent all that waits for it.
     line_busy_until: Duration,
     /// When the last packet arrives: none may come before it.
@@ -96,7 +97,7 @@ impl Path {
     pub(super) fn new(seed: u64, from: u16, to: u16) -> Self {
         Self {
             link: Link::default(),
-            draw: Draw::new(seed, "packets", [from.into(), to.into()]),
+            draw: draw::stream(seed, "packets", [from.into(), to.into()]),
             line_busy_until: Duration::ZERO,
             last_due: Duration::ZERO,
             cuts: 0,

@@ -1,6 +1,6 @@
 //! Which protocols a node speaks, and how each is bounded.
 
-#![allow(missing_docs, reason = "the derive leaves the variants of BehaviourEvent undocumented")]
+#![allow(missing_docs, reason = "the derive leaves the variants of the events undocumented")]
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -19,6 +19,8 @@ use super::{
     config::{NetworkConfig, NetworkError},
     doors::{self, Doors},
     gossip::{Gossip, gossip},
+    offer::Offered,
+    woken::Woken,
 };
 use crate::identity::Identity;
 
@@ -56,14 +58,27 @@ const KAD_REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
 pub(super) type Kad = kad::Behaviour<kad::store::MemoryStore>;
 
+/// All that a node speaks. What is not asked for each frame, gossip alone has to answer.
+pub type Behaviour = Offered<Protocols>;
+
+/// What [`Behaviour`] tells.
+pub type BehaviourEvent = ProtocolsEvent;
+
 /// All protocols of a node. The order matters: who may not connect is turned away before anyone else hears of it.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
-pub struct Behaviour {
+pub struct Protocols {
+    pub(super) aside: Woken<Aside>,
+    pub(super) gossip: Gossip,
+}
+
+/// All but gossip: nothing to do at most times.
+#[derive(NetworkBehaviour)]
+#[behaviour(prelude = "libp2p::swarm::derive_prelude")]
+pub struct Aside {
     pub(super) doors: Doors,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
-    pub(super) gossip: Gossip,
     pub(super) sync: request_response::Behaviour<SyncCodec>,
     /// Only where discovery is wanted: without it the routing table would stay empty, and kad would know of nobody.
     pub(super) kad: Toggle<Kad>,
@@ -79,7 +94,7 @@ impl Behaviour {
         for peer in &config.block {
             blocked.block_peer(*peer);
         }
-        Ok(Self {
+        let aside = Aside {
             doors: Doors::new(doors::Parts {
                 limits: limits(config),
                 blocked,
@@ -92,7 +107,6 @@ impl Behaviour {
                     .with_push_listen_addr_updates(true),
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
-            gossip: gossip(&config.params.name)?,
             sync: request_response::Behaviour::with_codec(
                 SyncCodec,
                 [(SYNC_PROTOCOL, ProtocolSupport::Full)],
@@ -101,7 +115,8 @@ impl Behaviour {
                     .with_max_concurrent_streams(SYNC_STREAMS_MAX),
             ),
             kad: Toggle::from(config.discovery.then(|| kad(&config.params.name, identity)).transpose()?),
-        })
+        };
+        Ok(Self::around(Protocols { aside: Woken::new(aside), gossip: gossip(&config.params.name)? }))
     }
 }
 

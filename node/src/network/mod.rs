@@ -23,14 +23,16 @@ mod config;
 mod doors;
 mod gossip;
 mod metrics;
+mod offer;
 mod reconnect;
 mod swarm;
 mod task;
 mod topics;
 mod transport;
 mod types;
+mod woken;
 
-pub use behaviour::{Behaviour, BehaviourEvent};
+pub use behaviour::{Aside, AsideEvent, Behaviour, BehaviourEvent, Protocols, ProtocolsEvent};
 pub use codec::SYNC_MESSAGE_BYTES_MAX;
 pub use config::{ConnectionLimits, NetworkConfig, NetworkError, PEERS_WANTED, PORT_DEFAULT, RECONNECT_DELAY_MAX};
 pub use gossip::{GOSSIP_BYTES_MAX, MESH_PEERS, MESH_PEERS_HIGH, MESH_PEERS_LOW};

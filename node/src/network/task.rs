@@ -271,7 +271,7 @@ impl Task {
         let connected = identity::peer_id(&peer).filter(|id| self.peers.is_up(id));
         match connected {
             Some(id) if request.len() <= SYNC_MESSAGE_BYTES_MAX && self.exchanges.has_room_to_ask() => {
-                let request = self.swarm.behaviour_mut().sync.send_request(&id, request);
+                let request = self.swarm.behaviour_mut().aside.sync.send_request(&id, request);
                 self.exchanges.ask(request, exchange, peer);
             }
             _ => {
@@ -289,7 +289,7 @@ impl Task {
             return;
         }
         // Fails where the peer is gone; it will ask again.
-        let _ = self.swarm.behaviour_mut().sync.send_response(channel, response);
+        let _ = self.swarm.behaviour_mut().aside.sync.send_response(channel, response);
     }
 
     fn carry(&mut self, shards: Vec<Shard>) {
@@ -302,7 +302,7 @@ impl Task {
         let behaviour = self.swarm.behaviour_mut();
         for shard in change.end {
             behaviour.gossip.unsubscribe(&topics::topic(&self.config.params, shard));
-            if let Some(kad) = behaviour.kad.as_mut() {
+            if let Some(kad) = behaviour.aside.kad.as_mut() {
                 kad.stop_providing(&topics::provider_key(&self.config.params, shard));
             }
         }
@@ -323,7 +323,7 @@ impl Task {
         if self.config.params.bits == ShardBits::ZERO {
             return;
         }
-        let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() else { return };
+        let Some(kad) = self.swarm.behaviour_mut().aside.kad.as_mut() else { return };
         for shard in self.carriers.next_announcements() {
             let key = topics::provider_key(&self.config.params, shard);
             if let Err(error) = kad.start_providing(key) {
@@ -339,7 +339,7 @@ impl Task {
         if !peers.is_empty() || !searches {
             self.outbox.fact(Event::Carriers { shard, peers: peers.into_iter().collect() });
         }
-        if searches && let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+        if searches && let Some(kad) = self.swarm.behaviour_mut().aside.kad.as_mut() {
             let query = kad.get_providers(topics::provider_key(&self.config.params, shard));
             self.carriers.search(query, shard);
         }
@@ -384,17 +384,17 @@ impl Task {
         if self.banned.len() >= BANNED_MAX
             && let Some((first, _)) = self.banned.pop_first()
         {
-            self.swarm.behaviour_mut().doors.unblock(first);
+            self.swarm.behaviour_mut().aside.doors.unblock(first);
         }
         self.banned.insert(id, until);
-        self.swarm.behaviour_mut().doors.block(id);
+        self.swarm.behaviour_mut().aside.doors.block(id);
         self.part(id, until, reason);
     }
 
     /// Parts from a peer, and does not dial it until then.
     fn part(&mut self, peer: PeerId, until_ms: u64, reason: &str) {
         self.reconnect.avoid(peer, until_ms, reason);
-        if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+        if let Some(kad) = self.swarm.behaviour_mut().aside.kad.as_mut() {
             kad.remove_peer(&peer);
         }
         if let Some(peer) = self.peers.get_mut(&peer) {
@@ -479,7 +479,7 @@ impl Task {
         for peer in over {
             self.banned.remove(&peer);
             if !self.config.block.contains(&peer) {
-                self.swarm.behaviour_mut().doors.unblock(peer);
+                self.swarm.behaviour_mut().aside.doors.unblock(peer);
             }
         }
     }

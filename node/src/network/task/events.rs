@@ -19,7 +19,7 @@ use super::{
     super::{
         Event,
         address::{is_usable, split_peer},
-        behaviour::{BehaviourEvent, difference},
+        behaviour::{AsideEvent, BehaviourEvent, difference},
         doors::PartsEvent,
         topics::{self, is_provider_key},
     },
@@ -131,38 +131,44 @@ impl Task {
 
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(event) => {
-                if let Some(libp2p) = &self.metrics.libp2p {
-                    libp2p.record(&event);
-                }
-                self.on_identify(event);
-            }
-            BehaviourEvent::Ping(event) => {
-                if let Some(libp2p) = &self.metrics.libp2p {
-                    libp2p.record(&event);
-                }
-                self.on_ping(&event);
-            }
             BehaviourEvent::Gossip(event) => {
                 if let Some(libp2p) = &self.metrics.libp2p {
                     libp2p.record(&event);
                 }
                 self.on_gossip(event);
             }
-            BehaviourEvent::Kad(event) => {
+            BehaviourEvent::Aside(event) => self.on_aside_event(event),
+        }
+    }
+
+    fn on_aside_event(&mut self, event: AsideEvent) {
+        match event {
+            AsideEvent::Identify(event) => {
+                if let Some(libp2p) = &self.metrics.libp2p {
+                    libp2p.record(&event);
+                }
+                self.on_identify(event);
+            }
+            AsideEvent::Ping(event) => {
+                if let Some(libp2p) = &self.metrics.libp2p {
+                    libp2p.record(&event);
+                }
+                self.on_ping(&event);
+            }
+            AsideEvent::Kad(event) => {
                 if let Some(libp2p) = &self.metrics.libp2p {
                     libp2p.record(&event);
                 }
                 self.on_kad(event);
             }
-            BehaviourEvent::Sync(event) => self.on_sync(event),
-            BehaviourEvent::Doors(PartsEvent::Mdns(mdns::Event::Discovered(found))) => self.on_mdns(found),
+            AsideEvent::Sync(event) => self.on_sync(event),
+            AsideEvent::Doors(PartsEvent::Mdns(mdns::Event::Discovered(found))) => self.on_mdns(found),
             // Addresses that time out are dropped when dialling them fails.
-            BehaviourEvent::Doors(PartsEvent::Mdns(mdns::Event::Expired(_))) => {}
+            AsideEvent::Doors(PartsEvent::Mdns(mdns::Event::Expired(_))) => {}
             // These three have nothing to tell.
-            BehaviourEvent::Doors(
-                PartsEvent::Limits(never) | PartsEvent::Blocked(never) | PartsEvent::Allowed(never),
-            ) => match never {},
+            AsideEvent::Doors(PartsEvent::Limits(never) | PartsEvent::Blocked(never) | PartsEvent::Allowed(never)) => {
+                match never {}
+            }
         }
     }
 
@@ -235,7 +241,7 @@ impl Task {
                 addresses.push(address);
             }
         }
-        if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut() {
+        if let Some(kad) = self.swarm.behaviour_mut().aside.kad.as_mut() {
             for address in &addresses {
                 kad.add_address(&id, address.clone());
             }
@@ -383,7 +389,7 @@ impl Task {
                 if is_provider_key(&self.config.params, &record.key) {
                     record.addresses.truncate(PEER_ADDRESSES_MAX);
                     use kad::store::RecordStore;
-                    if let Some(kad) = self.swarm.behaviour_mut().kad.as_mut()
+                    if let Some(kad) = self.swarm.behaviour_mut().aside.kad.as_mut()
                         && let Err(error) = kad.store_mut().add_provider(record)
                     {
                         tracing::debug!(%error, "an announcement was not kept");

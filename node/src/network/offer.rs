@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn equal_names_are_one_and_others_are_not() {
         let [first, second] = ["/names/1", "/names/2"].map(|name| Name::of(name).unwrap());
-        assert_eq!(Name::of(&"/names/1".to_owned()), Some(first));
+        assert_eq!(Name::of(&["/names", "/1"].concat()), Some(first));
         assert_ne!(first, second);
         assert_eq!((first.as_ref(), second.as_ref()), ("/names/1", "/names/2"));
     }

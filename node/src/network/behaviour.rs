@@ -58,7 +58,7 @@ const KAD_REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
 pub(super) type Kad = kad::Behaviour<kad::store::MemoryStore>;
 
-/// All that a node speaks. What is not asked for each frame, gossip alone has to answer.
+/// All that a node speaks, as its swarm runs it.
 pub type Behaviour = Offered<Protocols>;
 
 /// What [`Behaviour`] tells.
@@ -72,7 +72,7 @@ pub struct Protocols {
     pub(super) gossip: Gossip,
 }
 
-/// All but gossip: nothing to do at most times.
+/// All but gossip: they have nothing to do at most times, and are not asked then.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub struct Aside {

@@ -23,6 +23,7 @@ mod config;
 mod doors;
 mod gossip;
 mod metrics;
+mod names;
 mod offer;
 mod reconnect;
 mod swarm;

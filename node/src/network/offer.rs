@@ -2,19 +2,18 @@
 //!
 //! At the end of every question to a connection, and there are three for each frame that is passed on, libp2p gathers
 //! the names of all protocols from all handlers, to see whether any has come or gone since. With gossipsub that copies
-//! its whole configuration each time; of what a node does for a frame, it was the largest part. [`Offered`] keeps the
+//! its whole configuration each time; in the simulator it was about a seventh of all work. [`Offered`] keeps the
 //! list, and gathers it anew only when the handlers have been told something: that is when they change it (gossipsub
 //! when its streams fail, kad when it is to serve no more).
 //!
 //! The handler of the protocol that the other side chooses is asked for its upgrade when it chooses.
 //!
-//! libp2p goes on comparing the list with what it knows, name by name. So a name is the number of a slot in a table of
-//! the process: what libp2p keeps for each connection then fits two lines of the processor's cache.
+//! libp2p goes on comparing the list with what it knows, name by name: so a name is small ([`Name`]).
 
 use std::{
     ops::{Deref, DerefMut},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,6 +27,8 @@ use libp2p::{
         handler::{ConnectionEvent, FullyNegotiatedInbound, InboundUpgradeSend, ListenUpgradeError, UpgradeInfoSend},
     },
 };
+
+use super::names::Name;
 
 /// A behaviour whose handlers are seldom asked what they speak. See the module.
 pub struct Offered<B> {
@@ -299,33 +300,6 @@ impl Iterator for Names {
     }
 }
 
-/// Different names that this process has offered: eight, and one more for each network that it was in, of which there is
-/// one, or some in tests.
-const NAMES_MAX: usize = 256;
-
-static NAMES: [OnceLock<Box<str>>; NAMES_MAX] = [const { OnceLock::new() }; NAMES_MAX];
-
-/// A protocol's name: where it stands in the table of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name(u8);
-
-impl Name {
-    /// `None`, and a line in the log, where the table is full: then the protocol is not offered.
-    fn of(name: &str) -> Option<Self> {
-        let slot = NAMES.iter().position(|slot| **slot.get_or_init(|| name.into()) == *name);
-        if slot.is_none() {
-            tracing::error!(name, "a protocol is not offered: this process knows {NAMES_MAX} others");
-        }
-        slot.and_then(|slot| u8::try_from(slot).ok()).map(Self)
-    }
-}
-
-impl AsRef<str> for Name {
-    fn as_ref(&self) -> &str {
-        NAMES[usize::from(self.0)].get().map_or("", |name| name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -406,13 +380,5 @@ mod tests {
         handler.on_behaviour_event(Vec::new());
         ask(&mut handler);
         assert!(names(&handler).is_empty());
-    }
-
-    #[test]
-    fn equal_names_are_one_and_others_are_not() {
-        let [first, second] = ["/names/1", "/names/2"].map(|name| Name::of(name).unwrap());
-        assert_eq!(Name::of(&["/names", "/1"].concat()), Some(first));
-        assert_ne!(first, second);
-        assert_eq!((first.as_ref(), second.as_ref()), ("/names/1", "/names/2"));
     }
 }

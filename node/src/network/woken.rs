@@ -1,8 +1,8 @@
 //! Protocols that are asked only when they have something to do.
 //!
 //! Whenever a connection wakes up, for a frame of gossip say, libp2p asks the handler of every protocol on it what it
-//! wants, and each looks at its streams and timers and finds nothing. That is paid for each frame at both ends, many
-//! times what the frame itself costs to handle. [`Woken`] gives the protocols in it a waker of their own and passes the
+//! wants, and each looks at its streams and timers and finds nothing. That is paid for each frame at both ends, and for
+//! every event in the swarm. [`Woken`] gives the protocols in it a waker of their own and passes the
 //! question on only when that was called, or when they have been told something since.
 //!
 //! This needs nothing but what the contract of [`Future`](std::future::Future) says anyway: who answers "pending" has

@@ -62,6 +62,13 @@ const SCORE_KEPT_FOR: Duration = Duration::from_secs(600);
 /// Over this time the memory of a fault fades to a tenth.
 const FAULT_FADES_OVER: Duration = Duration::from_secs(600);
 
+/// Over this time the memory of a message brought first fades to a tenth.
+const MERIT_FADES_OVER: Duration = Duration::from_secs(60);
+
+/// How often all scores fade a little. libp2p's own default, each second, wakes an idle node as often as its heartbeat
+/// does, for memories that last for minutes.
+const FADE_EVERY: Duration = Duration::from_secs(10);
+
 /// Builds the behaviour.
 pub(super) fn gossip(network: &NetworkName) -> Result<Gossip, NetworkError> {
     let refused = |why: String| NetworkError::Setup { what: "gossipsub", why };
@@ -96,6 +103,11 @@ fn message_id(topic: &TopicHash, frame: &[u8]) -> MessageId {
     MessageId::from(hasher.finalize().as_bytes().to_vec())
 }
 
+/// What is left of a memory at each step, so that a tenth is left after so long.
+fn fading_over(time: Duration) -> f64 {
+    gossipsub::score_parameter_decay_with_base(time, FADE_EVERY, 0.1)
+}
+
 fn peer_score() -> PeerScoreParams {
     PeerScoreParams {
         topic_score_cap: 40.0,
@@ -104,11 +116,14 @@ fn peer_score() -> PeerScoreParams {
         ip_colocation_factor_weight: 0.0,
         behaviour_penalty_weight: -10.0,
         behaviour_penalty_threshold: 6.0,
-        behaviour_penalty_decay: gossipsub::score_parameter_decay(FAULT_FADES_OVER),
+        behaviour_penalty_decay: fading_over(FAULT_FADES_OVER),
+        decay_interval: FADE_EVERY,
         retain_score: SCORE_KEPT_FOR,
-        // A full queue may cost a slow peer its place in the mesh, never its voice.
-        slow_peer_weight: -0.01,
-        slow_peer_threshold: 100.0,
+        // A full queue may cost a slow peer its place in the mesh, and its voice only where it cannot follow a thousand
+        // messages a second.
+        slow_peer_weight: -0.001,
+        slow_peer_threshold: 1_000.0,
+        slow_peer_decay: fading_over(FADE_EVERY),
         ..PeerScoreParams::default()
     }
 }
@@ -121,13 +136,13 @@ pub(super) fn topic_score() -> TopicScoreParams {
         time_in_mesh_quantum: Duration::from_secs(1),
         time_in_mesh_cap: 500.0,
         first_message_deliveries_weight: 0.1,
-        first_message_deliveries_decay: gossipsub::score_parameter_decay(Duration::from_secs(60)),
+        first_message_deliveries_decay: fading_over(MERIT_FADES_OVER),
         first_message_deliveries_cap: 50.0,
         // A quiet mesh is a healthy one: nobody is punished for having nothing to deliver.
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         invalid_message_deliveries_weight: -20.0,
-        invalid_message_deliveries_decay: gossipsub::score_parameter_decay(FAULT_FADES_OVER),
+        invalid_message_deliveries_decay: fading_over(FAULT_FADES_OVER),
         ..TopicScoreParams::default()
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Times are milliseconds of a clock that never goes back. Randomness is given.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use griot_protocol::Timestamp;
 use libp2p::{Multiaddr, PeerId};
@@ -125,6 +125,8 @@ pub(super) struct Reconnect {
     /// What is being dialled, since when.
     dials: BTreeMap<DialId, (Target, u64)>,
     next_dial: u64,
+    /// When there is something to do, as far as that is known: asked at every message, changed at few.
+    next: Cell<Option<Option<u64>>>,
 }
 
 impl Reconnect {
@@ -145,6 +147,7 @@ impl Reconnect {
             avoided: BTreeMap::new(),
             dials: BTreeMap::new(),
             next_dial: 0,
+            next: Cell::new(None),
         };
         for address in configured {
             this.configure(address);
@@ -194,6 +197,10 @@ impl Reconnect {
 
     /// What to dial now. Every dial's outcome is to be told.
     pub(super) fn poll(&mut self, now_ms: u64) -> Vec<Dial> {
+        if self.next_ms().is_none_or(|at| at > now_ms) {
+            return Vec::new();
+        }
+        self.next.set(None);
         self.avoided.retain(|_, until| *until > now_ms);
         self.give_up_lost_dials(now_ms);
         let mut due = Vec::new();
@@ -219,9 +226,16 @@ impl Reconnect {
 
     /// When [`poll`](Self::poll) will next have something, if nothing else happens.
     pub(super) fn next_ms(&self) -> Option<u64> {
+        let next = self.next.get().unwrap_or_else(|| self.find_next_ms());
+        debug_assert_eq!(next, self.find_next_ms(), "a change was not noted");
+        self.next.set(Some(next));
+        next
+    }
+
+    fn find_next_ms(&self) -> Option<u64> {
         let configured = (0..self.configured.len()).filter_map(|index| self.configured_at(index));
         let lost = self.dials.values().map(|(_, since)| since + DIAL_LOST_MS);
-        let known = self.has_room_for_known().then(|| self.known_waiting().map(|(_, known)| known.retry.at_ms).min());
+        let known = self.has_room_for_known().then(|| self.known_waiting().map(|(_, _, at)| at).min());
         configured.chain(lost).chain(known.flatten()).min()
     }
 
@@ -258,6 +272,7 @@ impl Reconnect {
 
     /// The first connection to a peer stands, whoever dialled.
     pub(super) fn connected(&mut self, peer: PeerId, now_ms: u64) {
+        self.next.set(None);
         self.connected.entry(peer).or_insert(now_ms);
         for retry in retries(&mut self.configured, &mut self.known, &peer) {
             retry.error = None;
@@ -267,6 +282,7 @@ impl Reconnect {
     /// The last connection to a peer is gone.
     pub(super) fn disconnected(&mut self, peer: &PeerId, now_ms: u64) {
         let Some(since) = self.connected.remove(peer) else { return };
+        self.next.set(None);
         let stable = now_ms.saturating_sub(since) >= STABLE_MS;
         let delay_max_ms = self.policy.delay_max_ms;
         // Whoever is left alone has the better reason already.
@@ -285,6 +301,7 @@ impl Reconnect {
         if addresses.is_empty() {
             return;
         }
+        self.next.set(None);
         if !self.known.contains_key(&peer) {
             self.make_room();
         }
@@ -300,6 +317,7 @@ impl Reconnect {
         if peer == self.me || !self.policy.discovery || addresses.is_empty() || self.is_avoided(&peer, now_ms) {
             return;
         }
+        self.next.set(None);
         if !self.known.contains_key(&peer) {
             self.make_room();
         }
@@ -315,6 +333,7 @@ impl Reconnect {
 
     /// Leaves a peer alone until then, for this reason, in words for a person.
     pub(super) fn avoid(&mut self, peer: PeerId, until_ms: u64, reason: &str) {
+        self.next.set(None);
         if self.avoided.len() >= AVOIDED_MAX
             && let Some(first) = self.avoided.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer)
         {
@@ -353,6 +372,7 @@ impl Reconnect {
     }
 
     fn dial_id(&mut self, target: Target, now_ms: u64) -> DialId {
+        self.next.set(None);
         let id = DialId(self.next_dial);
         self.next_dial += 1;
         self.dials.insert(id, (target, now_ms));
@@ -367,9 +387,14 @@ impl Reconnect {
         }
         match target.peer {
             Some(peer) if self.connected.contains_key(&peer) => None,
-            Some(peer) => Some(target.retry.at_ms.max(self.avoided.get(&peer).copied().unwrap_or(0))),
+            Some(peer) => Some(self.not_before(&peer, &target.retry)),
             None => Some(target.retry.at_ms),
         }
+    }
+
+    /// When a peer may be dialled again.
+    fn not_before(&self, peer: &PeerId, retry: &Retry) -> u64 {
+        retry.at_ms.max(self.avoided.get(peer).copied().unwrap_or(0))
     }
 
     fn has_room_for_known(&self) -> bool {
@@ -377,22 +402,25 @@ impl Reconnect {
         self.policy.discovery && dialling < KNOWN_DIALS_MAX && self.connected.len() + dialling < self.policy.wanted
     }
 
-    fn known_waiting(&self) -> impl Iterator<Item = (&PeerId, &Known)> {
-        self.known.iter().filter(|(peer, known)| {
-            known.dial.is_none() && !self.connected.contains_key(peer) && !self.avoided.contains_key(peer)
-        })
+    /// Known peers that could be dialled, and when.
+    fn known_waiting(&self) -> impl Iterator<Item = (&PeerId, &Known, u64)> {
+        let apart =
+            self.known.iter().filter(|(peer, known)| known.dial.is_none() && !self.connected.contains_key(peer));
+        apart.map(|(peer, known)| (peer, known, self.not_before(peer, &known.retry)))
     }
 
     /// One of those that failed least.
     fn pick_known(&mut self, now_ms: u64) -> Option<PeerId> {
-        let due = || self.known_waiting().filter(|(_, known)| known.retry.at_ms <= now_ms);
-        let least = due().map(|(_, known)| known.retry.failures).min()?;
-        let best: Vec<_> = due().filter(|(_, known)| known.retry.failures == least).map(|(peer, _)| *peer).collect();
+        let due = || self.known_waiting().filter(|(_, _, at)| *at <= now_ms);
+        let least = due().map(|(_, known, _)| known.retry.failures).min()?;
+        let best: Vec<_> =
+            due().filter(|(_, known, _)| known.retry.failures == least).map(|(peer, _, _)| *peer).collect();
         best.get(self.rng.random_range(0..best.len())).copied()
     }
 
     fn finish(&mut self, id: DialId) -> Option<Target> {
         let (target, _) = self.dials.remove(&id)?;
+        self.next.set(None);
         match target {
             Target::Configured(index) => {
                 if let Some(target) = self.configured.get_mut(index) {

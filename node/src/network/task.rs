@@ -11,7 +11,6 @@ mod pending;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::Pin,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,10 +23,7 @@ use libp2p::{
     kad,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, Sleep},
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     carriers::Carriers,
@@ -41,6 +37,7 @@ use super::{
     codec::SYNC_MESSAGE_BYTES_MAX,
     config::NetworkConfig,
     gossip::topic_score,
+    metrics::GossipOutcome,
     reconnect::{Dial, DialId, Failure, Policy, Reconnect},
     topics::{self, CARRIED_SHARDS_MAX},
 };
@@ -100,6 +97,10 @@ pub async fn run(
     mut commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 ) {
+    // Asked for once, not at every step.
+    let relay = events.clone();
+    let nobody_listens = relay.closed();
+    tokio::pin!(nobody_listens);
     let mut task = Task::new(swarm, setup, events);
     let mut commands_first = true;
     // One timer for the task's life: most steps leave it where it is.
@@ -111,7 +112,12 @@ pub async fn run(
         if timer.deadline() != wake_at || timer.is_elapsed() {
             timer.as_mut().reset(wake_at);
         }
-        let step = task.next_step(&mut commands, commands_first, timer.as_mut()).await;
+        let step = tokio::select! {
+            biased;
+            step = task.next_step(&mut commands, commands_first) => step,
+            () = nobody_listens.as_mut() => Step::Wake,
+            () = timer.as_mut() => Step::Wake,
+        };
         commands_first = !matches!(step, Step::Command(_));
         match step {
             Step::Command(None | Some(Command::Shutdown)) => break,
@@ -195,12 +201,7 @@ impl Task {
         dial_at.map_or(self.next_round, |at| at.min(self.next_round))
     }
 
-    async fn next_step(
-        &mut self,
-        commands: &mut mpsc::Receiver<Command>,
-        commands_first: bool,
-        timer: Pin<&mut Sleep>,
-    ) -> Step {
+    async fn next_step(&mut self, commands: &mut mpsc::Receiver<Command>, commands_first: bool) -> Step {
         let Self { swarm, outbox, .. } = self;
         if commands_first {
             tokio::select! {
@@ -208,7 +209,6 @@ impl Task {
                 command = commands.recv() => Step::Command(command),
                 event = swarm.select_next_some() => Step::Swarm(Box::new(event)),
                 () = outbox.drain() => Step::Wake,
-                () = timer => Step::Wake,
             }
         } else {
             tokio::select! {
@@ -216,7 +216,6 @@ impl Task {
                 event = swarm.select_next_some() => Step::Swarm(Box::new(event)),
                 command = commands.recv() => Step::Command(command),
                 () = outbox.drain() => Step::Wake,
-                () = timer => Step::Wake,
             }
         }
     }
@@ -244,11 +243,11 @@ impl Task {
     fn publish(&mut self, shard: Shard, id: RecordId, frame: Bytes) {
         let topic = topics::topic(&self.config.params, shard);
         match self.swarm.behaviour_mut().gossip.publish(topic, frame) {
-            Ok(_) => self.metrics.gossip("published"),
-            Err(PublishError::Duplicate) => self.metrics.gossip("published_before"),
+            Ok(_) => self.metrics.gossip(GossipOutcome::Published),
+            Err(PublishError::Duplicate) => self.metrics.gossip(GossipOutcome::PublishedBefore),
             Err(error) => {
                 tracing::debug!(%id, shard = shard.0, %error, "nobody heard a publication");
-                self.metrics.gossip("unheard");
+                self.metrics.gossip(GossipOutcome::Unheard);
                 // A hint: where it is dropped, the next sync brings the record to the neighbours.
                 let _ = self.outbox.hint(Event::Unheard { id });
             }
@@ -258,9 +257,9 @@ impl Task {
     fn judge(&mut self, message: GossipId, verdict: Verdict) {
         let Some((message, source)) = self.unjudged.take(message) else { return };
         let (acceptance, outcome) = match verdict {
-            Verdict::Accept => (MessageAcceptance::Accept, "accepted"),
-            Verdict::Ignore => (MessageAcceptance::Ignore, "ignored"),
-            Verdict::Reject => (MessageAcceptance::Reject, "rejected"),
+            Verdict::Accept => (MessageAcceptance::Accept, GossipOutcome::Accepted),
+            Verdict::Ignore => (MessageAcceptance::Ignore, GossipOutcome::Ignored),
+            Verdict::Reject => (MessageAcceptance::Reject, GossipOutcome::Rejected),
         };
         self.metrics.gossip(outcome);
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&message, &source, acceptance);

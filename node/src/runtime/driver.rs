@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How often it hears so while nothing does: waking a sleeping machine twenty times a second is not cheap, and all other
 /// timers of the relay are of a second and more.
-const IDLE_TICK: Duration = Duration::from_millis(500);
+const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// How often the writer checkpoints and compacts.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(10);

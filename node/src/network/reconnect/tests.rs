@@ -296,3 +296,17 @@ fn those_that_should_be_here_and_are_not_are_listed_with_what_is_known() {
     state.connected(peer(5), 0);
     assert_eq!(list(&state, 0), [line(5, true, (PeerState::Dialling, None))]);
 }
+
+#[test]
+fn a_peer_that_is_left_alone_for_a_while_is_dialled_when_the_while_is_over() {
+    const WHILE_MS: u64 = 60_000;
+    let mut state = reconnect(&[], &[]);
+    state.avoid(peer(1), WHILE_MS, "it was silent");
+    // It came by itself, said where it lives, and went again.
+    state.connected(peer(1), 0);
+    state.confirmed(peer(1), vec![at(1)], Timestamp(1));
+    state.disconnected(&peer(1), STABLE_MS);
+    assert_eq!(state.next_ms(), Some(WHILE_MS));
+    assert!(state.poll(WHILE_MS - 1).is_empty());
+    assert_eq!(only(state.poll(WHILE_MS)).peer, Some(peer(1)));
+}

@@ -21,6 +21,7 @@ use super::{
         address::{is_usable, split_peer},
         behaviour::{AsideEvent, BehaviourEvent, difference},
         doors::PartsEvent,
+        metrics::GossipOutcome,
         topics::{self, is_provider_key},
     },
     OTHER_NETWORK_MS, Task,
@@ -279,7 +280,7 @@ impl Task {
         let (node, up) = (peer.node, peer.up);
         // gossipsub tells only what came on topics that this node subscribed to, which are of its own bits.
         let Some(shard) = topics::shard_of(&self.config.params, &message.topic) else {
-            self.metrics.gossip("other_topic");
+            self.metrics.gossip(GossipOutcome::OtherTopic);
             self.swarm.behaviour_mut().gossip.report_message_validation_result(
                 &message_id,
                 &propagation_source,
@@ -287,10 +288,10 @@ impl Task {
             );
             return;
         };
-        self.metrics.gossip("received");
+        self.metrics.gossip(GossipOutcome::Received);
         let (message_id, given_up) = self.unjudged.insert(message_id, propagation_source);
         if let Some((message, source)) = given_up {
-            self.metrics.gossip("unjudged");
+            self.metrics.gossip(GossipOutcome::Unjudged);
             self.swarm.behaviour_mut().gossip.report_message_validation_result(
                 &message,
                 &source,

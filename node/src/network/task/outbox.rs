@@ -63,8 +63,7 @@ impl Outbox {
     /// future loses nothing.
     pub(super) async fn drain(&mut self) {
         if self.backlog.is_empty() {
-            // Nothing to move, but the end of the listener is worth waking for.
-            return self.sender.closed().await;
+            return std::future::pending().await;
         }
         match self.sender.reserve().await {
             Ok(permit) => {

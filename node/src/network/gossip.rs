@@ -173,6 +173,28 @@ mod tests {
     }
 
     #[test]
+    fn a_memory_fades_to_a_tenth_over_its_time() {
+        for time in [FAULT_FADES_OVER, MERIT_FADES_OVER] {
+            let steps = time.as_secs_f64() / FADE_EVERY.as_secs_f64();
+            assert!((fading_over(time).powf(steps) - 0.1).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn only_who_falls_a_thousand_messages_a_second_behind_loses_its_voice() {
+        let params = peer_score();
+        // The most that is remembered of so many messages a second that found no room, for however long.
+        let score = |each_second: f64| {
+            let remembered = each_second * FADE_EVERY.as_secs_f64() / (1.0 - params.slow_peer_decay);
+            params.slow_peer_weight * (remembered - params.slow_peer_threshold).max(0.0)
+        };
+        let silent = PeerScoreThresholds::default().gossip_threshold;
+        assert!(score(50.0) >= 0.0);
+        assert!((silent..0.0).contains(&score(900.0)));
+        assert!(score(1_000.0) < silent);
+    }
+
+    #[test]
     fn the_configuration_is_valid() {
         gossip(&NetworkName::standard()).unwrap();
         topic_score().validate().unwrap();

@@ -125,7 +125,8 @@ pub(super) struct Reconnect {
     /// What is being dialled, since when.
     dials: BTreeMap<DialId, (Target, u64)>,
     next_dial: u64,
-    /// When there is something to do, as far as that is known: asked at every message, changed at few.
+    /// What [`next_ms`](Self::next_ms) last found, until anything changes. It is asked at every message, and finding it
+    /// anew looks at all known peers.
     next: Cell<Option<Option<u64>>>,
 }
 

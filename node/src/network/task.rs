@@ -97,9 +97,9 @@ pub async fn run(
     mut commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 ) {
-    // Asked for once, not at every step.
-    let relay = events.clone();
-    let nobody_listens = relay.closed();
+    // One question for the task's life: each costs a lock on what all senders share, twice.
+    let listener = events.clone();
+    let nobody_listens = listener.closed();
     tokio::pin!(nobody_listens);
     let mut task = Task::new(swarm, setup, events);
     let mut commands_first = true;

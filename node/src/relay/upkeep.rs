@@ -105,8 +105,8 @@ impl Relay {
         }
     }
 
-    /// Whether something waits for time to pass that should not wait for a second: receipts, and what is to be handed
-    /// to carriers.
+    /// Whether something waits for time to pass that should not wait for half a second: receipts, and what is to be
+    /// handed to carriers.
     #[must_use]
     pub fn is_waiting(&self, now: Now) -> bool {
         self.receipts.are_due() || self.has_dispatch_due(now.mono_ms)

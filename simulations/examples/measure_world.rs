@@ -11,9 +11,6 @@
 
 use griot_simulations::{allocator, plan::*, world};
 
-#[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Nodes that each node dials.
 const DIALS: u64 = 4;
 

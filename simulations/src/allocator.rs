@@ -1,5 +1,7 @@
 //! How memory is kept while time is virtual.
 //!
+//! `mimalloc` takes the place of the C library's `malloc`, which Rust's own allocator calls.
+//!
 //! The allocator gives freed memory back to the kernel ten milliseconds later, by the clock. In a run that clock is the
 //! virtual one, which goes a thousand times faster: memory would be given back and taken again all the time, which was a
 //! tenth of a large run. The allocator reads its settings before anything of ours runs, so the process begins once more,
@@ -13,6 +15,8 @@ const SETTING: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 /// Replaces this process by itself, with an allocator that gives nothing back; does nothing where that is so already, or
 /// was set otherwise. To be called first of all, before there is a thread.
 pub fn keep_freed_memory() {
+    // The call is what makes the linker take mimalloc, and its `malloc` before the C library's.
+    let version = mimalloc::MiMalloc.version();
     let (name, value) = SETTING;
     if env::var_os(name).is_some() {
         return;
@@ -25,5 +29,5 @@ pub fn keep_freed_memory() {
     }
     // It only returns where that failed, and then the run is a little slower.
     let error = again.args(arguments).env(name, value).exec();
-    tracing::debug!(%error, "freed memory is given back");
+    tracing::debug!(%error, mimalloc = version, "freed memory is given back");
 }

@@ -11,9 +11,6 @@ use griot_simulations::{
     plan::{Listener, Plan, Recording},
 };
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What happens to messages if…? Real Griot nodes, measured, or thousands of them in virtual time.
 #[derive(Debug, Parser)]
 #[command(

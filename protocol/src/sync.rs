@@ -16,6 +16,15 @@
 //!                                                    ◀─  Pushed
 //! ```
 //!
+//! Apart from that, whoever has a new *large* record tells its neighbours, which fetch it once:
+//!
+//! ```text
+//! Offer     ids that the sender has                  ─▶
+//!                                                    ◀─  Noted
+//!                                                    ◀─  Fetch       those that are lacking here and not on their way
+//! Frames                                             ─▶
+//! ```
+//!
 //! Acks go first, because a held releasing ack takes the envelopes it names out of the other set: what is dead is not
 //! carried around. Two more uses: [`SyncRequest::Push`] also carries a record into a shard that its sender does not
 //! keep, and [`SyncRequest::About`] asks a carrier for the receipts and acks of envelopes that were sent that way.
@@ -80,6 +89,9 @@ pub const FETCH_IDS_MAX: usize = 1024;
 
 /// Ids in one question about custody and acks.
 pub const ABOUT_IDS_MAX: usize = 256;
+
+/// Ids in one offer: what a burst brings while the offer before it is on its way.
+pub const OFFER_IDS_MAX: usize = 256;
 
 /// Frames in one message: the smallest records (acks of one item, about 300 bytes) then fill it.
 pub const FRAMES_MAX: usize = 4096;
@@ -214,6 +226,15 @@ pub enum SyncRequest {
         /// 1 to [`ABOUT_IDS_MAX`] ids of envelopes.
         ids: Vec<RecordId>,
     },
+    /// I have these, and they are new: fetch what you lack. Answered by [`SyncResponse::Noted`] before anything is fetched.
+    Offer {
+        /// The sender's shard bits.
+        bits: ShardBits,
+        /// In which shard they lie.
+        shard: Shard,
+        /// 1 to [`OFFER_IDS_MAX`] ids.
+        ids: Vec<RecordId>,
+    },
 }
 
 /// What it answers.
@@ -259,6 +280,8 @@ pub enum SyncResponse {
         /// Envelopes that this node knows nothing of: pushing them is worth it.
         unknown: Vec<RecordId>,
     },
+    /// Answers [`SyncRequest::Offer`].
+    Noted,
 }
 
 /// Why bytes are no sync message.
@@ -294,6 +317,10 @@ impl SyncRequest {
             Self::Fetch { ids } => check_ids(ids, 1, FETCH_IDS_MAX)?,
             Self::Push { frames } => check_frames(frames, 1)?,
             Self::About { ids } => check_ids(ids, 1, ABOUT_IDS_MAX)?,
+            Self::Offer { bits, shard, ids } => {
+                check(shard.0 < bits.shard_count(), "shard")?;
+                check_ids(ids, 1, OFFER_IDS_MAX)?;
+            }
         }
         Ok(request)
     }
@@ -313,7 +340,7 @@ impl SyncResponse {
     pub fn decode(bytes: &[u8]) -> Result<Self, SyncMessageError> {
         let response: Self = decode_bounded(bytes)?;
         match &response {
-            Self::Unsupported | Self::NotCarried { .. } | Self::Busy | Self::Pushed { .. } => {}
+            Self::Unsupported | Self::NotCarried { .. } | Self::Busy | Self::Pushed { .. } | Self::Noted => {}
             Self::Opened(opened) => check_digests(opened)?,
             Self::Reconciled { buckets } => check_buckets(buckets)?,
             Self::Frames { frames, not_held } => {

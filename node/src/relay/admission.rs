@@ -141,7 +141,9 @@ impl Relay {
     fn is_on_its_topic(&self, origin: &Origin, claimed: &Record) -> bool {
         match origin {
             Origin::Gossip { shard, .. } => claimed.address().shard(self.config.params.bits) == *shard,
-            Origin::Submit { .. } | Origin::Import { .. } | Origin::Sync { .. } | Origin::Own => true,
+            Origin::Submit { .. } | Origin::Import { .. } | Origin::Sync { .. } | Origin::Told { .. } | Origin::Own => {
+                true
+            }
         }
     }
 
@@ -149,7 +151,9 @@ impl Relay {
     fn wants_shard(&self, origin: &Origin, claimed: &Record) -> bool {
         match origin {
             Origin::Submit { .. } | Origin::Import { .. } | Origin::Own => true,
-            Origin::Gossip { .. } => self.carriage.carries(claimed.address().shard(self.config.params.bits)),
+            Origin::Gossip { .. } | Origin::Told { .. } => {
+                self.carriage.carries(claimed.address().shard(self.config.params.bits))
+            }
             // Carriers answer for what was submitted here into shards that are not carried here.
             Origin::Sync { .. } => {
                 self.carriage.carries(claimed.address().shard(self.config.params.bits))
@@ -183,7 +187,7 @@ impl Relay {
     fn wants_mark(&self, turn: &Turn<'_>, origin: &Origin, claimed: &Record) -> bool {
         match origin {
             Origin::Submit { .. } | Origin::Import { .. } | Origin::Own => true,
-            Origin::Gossip { .. } | Origin::Sync { .. } => self.has_room(turn, claimed),
+            Origin::Gossip { .. } | Origin::Sync { .. } | Origin::Told { .. } => self.has_room(turn, claimed),
         }
     }
 
@@ -202,7 +206,7 @@ impl Relay {
                 turn.count(Tally::GossipDuplicate);
                 turn.emit(Output::Judge { peer, message, verdict: Verdict::Ignore });
             }
-            Origin::Sync { batch, .. } => self.one_done(batch),
+            Origin::Sync { batch, .. } | Origin::Told { batch, .. } => self.one_done(batch),
             Origin::Own => {}
         }
     }
@@ -217,7 +221,9 @@ impl Relay {
                 Err(no) => self.turn_away(turn, origin, no),
             },
             Origin::Import { call } => accepted(turn, call, row.id, true),
-            Origin::Gossip { .. } | Origin::Sync { .. } | Origin::Own => self.join_saving(turn, origin, &row.id),
+            Origin::Gossip { .. } | Origin::Sync { .. } | Origin::Told { .. } | Origin::Own => {
+                self.join_saving(turn, origin, &row.id);
+            }
         }
     }
 
@@ -258,7 +264,9 @@ impl Relay {
             Origin::Gossip { peer, .. } => {
                 self.rates.take_peer(*peer, &self.config.limits, turn.mono_ms).map_err(No::Rate)
             }
-            Origin::Submit { .. } | Origin::Import { .. } | Origin::Sync { .. } | Origin::Own => Ok(()),
+            Origin::Submit { .. } | Origin::Import { .. } | Origin::Sync { .. } | Origin::Told { .. } | Origin::Own => {
+                Ok(())
+            }
         }
     }
 
@@ -273,7 +281,7 @@ impl Relay {
                 let verdict = if no.is_blameless() { Verdict::Ignore } else { Verdict::Reject };
                 turn.emit(Output::Judge { peer, message, verdict });
             }
-            Origin::Sync { peer, batch } => {
+            Origin::Sync { peer, batch } | Origin::Told { peer, batch } => {
                 self.one_done(batch);
                 if no.is_blameless() {
                     return;

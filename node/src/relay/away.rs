@@ -37,7 +37,7 @@ const CARRIER_SHARDS_MAX: usize = 1024;
 
 /// What a request of the relay's own is for.
 #[derive(Debug)]
-enum Errand {
+pub(super) enum Errand {
     /// Envelopes of the outbox, or parcels, to a carrier.
     HandOver(Vec<RecordId>),
     /// What became of them?
@@ -46,6 +46,10 @@ enum Errand {
     Offer,
     /// Bodies that there was no room for before.
     Reclaim,
+    /// Ids of large records in a shard.
+    Tell(Shard),
+    /// Large records that the neighbour told of.
+    Told(Vec<RecordId>),
 }
 
 #[derive(Debug)]
@@ -220,14 +224,16 @@ impl Relay {
     }
 
     /// Sends a request of the relay's own. Where too many are under way it is dropped: all of them are tried again.
-    fn send(&mut self, turn: &mut Turn<'_>, peer: NodeId, request: &Bytes, errand: Errand) {
+    /// Says whether it was sent.
+    pub(super) fn send(&mut self, turn: &mut Turn<'_>, peer: NodeId, request: &Bytes, errand: Errand) -> bool {
         if self.dispatch.errands.len() >= ERRANDS_MAX {
-            return;
+            return false;
         }
         let exchange = self.exchange();
         self.dispatch.errands.insert(exchange, (turn.mono_ms.saturating_add(ERRAND_TIMEOUT_MS), errand));
         turn.count(Tally::SyncBytesOut(request.len() as u64));
         turn.emit(Output::Ask { peer, exchange, request: request.clone() });
+        true
     }
 
     /// An answer to a request of the relay's own.
@@ -257,6 +263,8 @@ impl Relay {
             (Errand::Reclaim, Some(SyncResponse::Frames { frames, .. })) => {
                 self.admit_batch(turn, peer, frames.into_iter().map(|frame| frame.0).collect(), Then::Nothing);
             }
+            (Errand::Tell(shard), response) => self.offer_answered(turn, peer, shard, response.as_ref()),
+            (Errand::Told(ids), response) => self.told_answered(turn, peer, &ids, response),
             _ => {}
         }
     }

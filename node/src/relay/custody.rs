@@ -135,7 +135,11 @@ impl Relay {
                     }
                     Err(no) => self.turn_away(turn, origin, no),
                 },
-                Origin::Import { .. } | Origin::Gossip { .. } | Origin::Sync { .. } | Origin::Own => {
+                Origin::Import { .. }
+                | Origin::Gossip { .. }
+                | Origin::Sync { .. }
+                | Origin::Told { .. }
+                | Origin::Own => {
                     waiting.push(origin);
                 }
             }

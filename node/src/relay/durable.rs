@@ -8,6 +8,7 @@ use super::{
     Relay,
     admission::{accepted, named, needs_announcing},
     disk::storage_error,
+    large::is_large,
     pending::{Commit, Origin, Saving},
     turn::Turn,
     types::{Answer, CallId, Output, PersistError, Tally, Ticket, Way},
@@ -151,6 +152,7 @@ impl Relay {
         if is_new && saving.origins.iter().all(|origin| origin.way() == Way::Sync) {
             self.note_news(&saving.origins, saving.record.address().shard(self.config.params.bits));
         }
+        self.told.arrived(&id);
         self.all_done(&saving.origins);
         if saving.origins.contains(&Origin::Own) {
             self.receipts.settled(&named(saving.record.body()));
@@ -184,11 +186,11 @@ impl Relay {
         match way {
             Way::Sync => turn.count(Tally::SyncRepaired),
             Way::Own => turn.count(Tally::ReceiptIssued),
-            Way::Api | Way::Import | Way::Gossip => {}
+            Way::Api | Way::Import | Way::Gossip | Way::Told => {}
         }
     }
 
-    /// Gossips what did not come by gossip, and sees to it that somebody carries what is not carried here.
+    /// Gossips what did not come by gossip, or tells neighbours of it where it is large, and sees to it that somebody carries what is not carried here.
     fn announce(&mut self, turn: &mut Turn<'_>, saving: &Saving) {
         let ways = || saving.origins.iter().map(Origin::way);
         let is_relayed = ways().all(|way| matches!(way, Way::Sync | Way::Import));
@@ -201,7 +203,11 @@ impl Relay {
             // News of an envelope that was sent away: its own shard has it already.
             return;
         }
-        turn.emit(Output::Publish { shard, id: record.id(), frame: record.frame().clone() });
+        if is_large(record) && self.carriage.carries(shard) {
+            self.tell_of(turn, record.id(), shard);
+        } else {
+            turn.emit(Output::Publish { shard, id: record.id(), frame: record.frame().clone() });
+        }
         if !self.carriage.carries(shard) {
             self.send_away(turn, record.id(), shard, record.expires_at());
         }

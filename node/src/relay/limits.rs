@@ -177,8 +177,35 @@ pub(super) const OFFER_PEERS: usize = 3;
 /// Records that wait to be offered to the next neighbour; what does not fit comes by sync.
 pub(super) const OFFERS_WAITING_MAX: usize = 1024;
 
-/// Requests of the relay's own (pushes, questions about ids) that may be under way.
-pub(super) const ERRANDS_MAX: usize = 64;
+/// Requests of the relay's own (pushes, offers, questions about ids) that may be under way: two for each of many neighbours,
+/// and some. What each is for takes some kilobytes at most.
+pub(super) const ERRANDS_MAX: usize = 512;
+
+/// Frames above this size are large: neighbours are told of them and fetch them, once. Texts, acks and receipts are well
+/// below. See `large.rs`.
+pub(super) const LARGE_BYTES: usize = 8 * 1024;
+
+/// Neighbours that are told of a large record: an offer takes 50 bytes and an answer, so that all but a hub's are.
+pub(super) const TELL_PEERS_MAX: usize = 16;
+
+/// Ids that wait for the offer before theirs to be answered, for each neighbour and shard. What does not fit comes by sync.
+pub(super) const TELLING_MAX: usize = griot_protocol::sync::OFFER_IDS_MAX;
+
+/// Large records that this node was told of and lacks.
+pub(super) const TOLD_MAX: usize = 4096;
+
+/// …of which one neighbour may have been the first to tell so many: who invents ids does not push out others'.
+pub(super) const TOLD_BY_ONE_MAX: usize = 256;
+
+/// Neighbours remembered for each of them, in the order in which they told.
+pub(super) const TELLERS_MAX: usize = 4;
+
+/// Large records fetched from one neighbour at a time: a quarter of a megabyte, which a line of 256 kbit/s carries in eight
+/// seconds.
+pub(super) const TOLD_FETCH_MAX: usize = 4;
+
+/// After so long without the record another neighbour is asked for it.
+pub(super) const TOLD_FETCH_MS: u64 = 10_000;
 
 /// How long an answer may take before the errand counts as failed.
 pub(super) const ERRAND_TIMEOUT_MS: u64 = 60_000;

@@ -14,6 +14,7 @@
 //!             └▶ custody class and quota ─▶ Output::Persist ─▶ Input::Persisted           custody.rs
 //!                  └▶ Respond · Publish · Delivered (streams)                             durable.rs
 //!                       ├▶ MakeReceipt, for mailboxes registered here                     receipts.rs
+//!                       ├▶ neighbours are told, of what is large                          large.rs
 //!                       └▶ carriers, for shards not carried here                          away.rs
 //! ```
 //!
@@ -29,6 +30,7 @@ mod config;
 mod custody;
 mod disk;
 mod durable;
+mod large;
 mod limits;
 mod members;
 mod neighbours;
@@ -79,6 +81,7 @@ pub struct Relay {
     receipts: receipts::Receipts,
     carriage: carriage::Carriage,
     dispatch: away::Dispatch,
+    told: large::Told,
     rates: rates::Rates,
     /// Connected peers of this network.
     peers: BTreeSet<NodeId>,
@@ -112,6 +115,7 @@ impl Relay {
             receipts: receipts::Receipts::default(),
             carriage: carriage::Carriage::new(config.params.bits, config.carry.clone()),
             dispatch: away::Dispatch::default(),
+            told: large::Told::default(),
             rates: rates::Rates::default(),
             peers: BTreeSet::new(),
             strikes: BTreeMap::new(),
@@ -185,6 +189,7 @@ impl Relay {
     fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
         self.sync.peer_down(peer);
+        self.told.peer_down(&peer);
         self.strikes.remove(&peer);
         self.clock.peer_down(&peer);
     }

@@ -26,6 +26,8 @@ pub(super) enum Then {
     Settled(NodeId),
     /// The neighbour that pushed is answered.
     Answer(InboundId, Bytes),
+    /// What a neighbour told of is here.
+    Told,
 }
 
 #[derive(Debug)]
@@ -58,10 +60,12 @@ impl Relay {
     pub(super) fn admit_batch(&mut self, turn: &mut Turn<'_>, peer: NodeId, frames: Vec<Bytes>, then: Then) {
         self.batches.next += 1;
         let batch = BatchId(self.batches.next);
+        let is_told = matches!(then, Then::Told);
         // Held open by one, so that it is not done before its last frame was looked at.
         self.batches.open.insert(batch, Batch { peer, left: frames.len() + 1, news: BTreeSet::new(), then });
         for frame in frames {
-            self.admit(turn, Origin::Sync { peer, batch }, frame);
+            let origin = if is_told { Origin::Told { peer, batch } } else { Origin::Sync { peer, batch } };
+            self.admit(turn, origin, frame);
         }
         self.one_done(batch);
     }
@@ -80,8 +84,8 @@ impl Relay {
     /// The same for everyone who handed over a record.
     pub(super) fn all_done(&mut self, origins: &[Origin]) {
         for origin in origins {
-            if let Origin::Sync { batch, .. } = origin {
-                self.one_done(*batch);
+            if let Some(batch) = origin.batch() {
+                self.one_done(batch);
             }
         }
     }
@@ -104,7 +108,7 @@ impl Relay {
                 self.sync.spread(turn.now(), *shard, Some(batch.peer));
             }
             match batch.then {
-                Then::Nothing => {}
+                Then::Nothing | Then::Told => {}
                 Then::Settled(peer) => {
                     let outputs = self.sync.settled(turn.now(), peer, turn.store);
                     self.carry_out(turn, outputs);
@@ -122,6 +126,11 @@ impl Relay {
         }
         let asked = self.sync.asked(turn.now(), peer, request, turn.store);
         self.carry_out(turn, asked.outputs);
+        if !asked.offered.is_empty() {
+            turn.emit(Output::Answer { inbound, response: asked.response });
+            self.told_of(turn, peer, asked.offered);
+            return;
+        }
         self.admit_batch(turn, peer, asked.pushed, Then::Answer(inbound, asked.response));
     }
 

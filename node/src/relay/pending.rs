@@ -40,6 +40,11 @@ pub(super) enum Origin {
         peer: NodeId,
         batch: BatchId,
     },
+    /// The same, of what a neighbour had told of.
+    Told {
+        peer: NodeId,
+        batch: BatchId,
+    },
     /// A receipt that this node signed.
     Own,
 }
@@ -48,8 +53,16 @@ impl Origin {
     /// The neighbour that handed it over.
     pub(super) const fn peer(&self) -> Option<NodeId> {
         match self {
-            Self::Gossip { peer, .. } | Self::Sync { peer, .. } => Some(*peer),
+            Self::Gossip { peer, .. } | Self::Sync { peer, .. } | Self::Told { peer, .. } => Some(*peer),
             Self::Submit { .. } | Self::Import { .. } | Self::Own => None,
+        }
+    }
+
+    /// The batch that it is part of.
+    pub(super) const fn batch(&self) -> Option<BatchId> {
+        match self {
+            Self::Sync { batch, .. } | Self::Told { batch, .. } => Some(*batch),
+            Self::Submit { .. } | Self::Import { .. } | Self::Gossip { .. } | Self::Own => None,
         }
     }
 
@@ -59,6 +72,7 @@ impl Origin {
             Self::Import { .. } => Way::Import,
             Self::Gossip { .. } => Way::Gossip,
             Self::Sync { .. } => Way::Sync,
+            Self::Told { .. } => Way::Told,
             Self::Own => Way::Own,
         }
     }
@@ -174,7 +188,7 @@ impl Pending {
         let in_flight = self.in_flight.entry(way).or_default();
         let records_max = match way {
             Way::Gossip => IN_FLIGHT_GOSSIP_MAX,
-            Way::Sync => IN_FLIGHT_SYNC_MAX,
+            Way::Sync | Way::Told => IN_FLIGHT_SYNC_MAX,
             Way::Api | Way::Import | Way::Own => IN_FLIGHT_RECORDS_MAX,
         };
         if in_flight.records >= records_max || in_flight.bytes.saturating_add(bytes) > IN_FLIGHT_BYTES_MAX {

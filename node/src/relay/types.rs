@@ -315,6 +315,8 @@ pub enum Way {
     Gossip,
     /// By sync, or handed over directly.
     Sync,
+    /// A neighbour told of it, and it was fetched.
+    Told,
     /// This node made it.
     Own,
 }
@@ -328,6 +330,7 @@ impl Way {
             Self::Import => "import",
             Self::Gossip => "gossip",
             Self::Sync => "sync",
+            Self::Told => "told",
             Self::Own => "own",
         }
     }
@@ -379,7 +382,7 @@ pub enum CallError {
 /// Something worth counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tally {
-    /// A record of this kind (its name) became durable here, by this way (`api`, `gossip`, `sync`, `import`, or `own` for this
+    /// A record of this kind (its name) became durable here, by this way (`api`, `gossip`, `sync`, `told`, `import`, or `own` for this
     /// node's receipts).
     Accepted(&'static str, &'static str),
     /// A record was refused, for this reason, on this way.

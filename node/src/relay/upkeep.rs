@@ -133,6 +133,7 @@ impl Relay {
         self.evict(turn);
         self.reclaim(turn);
         self.expire_errands(turn.wall, turn.mono_ms);
+        self.told_late(turn);
     }
 
     /// Has rows dropped whose hour is over, unless the time itself is in doubt.

@@ -57,6 +57,10 @@ fn request() -> impl Strategy<Value = SyncRequest> {
         vec(id(), 1..40).prop_map(|ids| SyncRequest::Fetch { ids }),
         frames(1).prop_map(|frames| SyncRequest::Push { frames }),
         vec(id(), 1..40).prop_map(|ids| SyncRequest::About { ids }),
+        (0u8..=16, any::<u32>(), vec(id(), 1..40)).prop_map(|(bits, shard, ids)| {
+            let bits = ShardBits::try_from(bits).unwrap();
+            SyncRequest::Offer { bits, shard: Shard(shard % bits.shard_count()), ids }
+        }),
     ]
 }
 
@@ -64,6 +68,7 @@ fn response() -> impl Strategy<Value = SyncResponse> {
     prop_oneof![
         Just(SyncResponse::Unsupported),
         Just(SyncResponse::Busy),
+        Just(SyncResponse::Noted),
         (0u8..=16, any::<u8>()).prop_map(|(bits, postage_bits)| SyncResponse::NotCarried {
             bits: ShardBits::try_from(bits).unwrap(),
             postage_bits
@@ -92,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic_and_what_decodes_is_canonical(bytes in vec(any::<u8>(), 0..600), variant in 0u8..9) {
+    fn arbitrary_bytes_never_panic_and_what_decodes_is_canonical(bytes in vec(any::<u8>(), 0..600), variant in 0u8..10) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
             // Most random first bytes are no variant at all: look deeper.

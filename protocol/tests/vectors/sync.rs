@@ -31,6 +31,7 @@ fn requests() -> Vec<(&'static str, SyncRequest)> {
         ("fetch", SyncRequest::Fetch { ids: sorted_ids(2) }),
         ("push", SyncRequest::Push { frames: vec![SyncFrame(Bytes::from(Craft::good_ack().frame()))] }),
         ("about", SyncRequest::About { ids: sorted_ids(1) }),
+        ("offer", SyncRequest::Offer { bits, shard, ids: sorted_ids(1) }),
     ]
 }
 
@@ -50,6 +51,7 @@ fn responses() -> Vec<(&'static str, SyncResponse)> {
         ("frames", SyncResponse::Frames { frames: vec![frame()], not_held: sorted_ids(1) }),
         ("pushed", SyncResponse::Pushed { taken: 1 }),
         ("news", SyncResponse::News { frames: vec![frame()], unknown: sorted_ids(1) }),
+        ("noted", SyncResponse::Noted),
     ]
 }
 
@@ -63,13 +65,16 @@ fn wrong_requests() -> Vec<(&'static str, Vec<u8>)> {
     open[3] = 16;
     vec![
         ("no bytes", Vec::new()),
-        ("a variant that a newer version may have", vec![5]),
+        ("a variant that a newer version may have", vec![6]),
         ("the variant 2 written in three bytes", [&[251, 2, 0][..], &ids(2, 1)[1..]].concat()),
         ("a shard that four bits do not reach", open),
         ("asks for nothing", ids(2, 0)),
         ("one id too many", ids(4, 257)),
         ("a byte follows", [&ids(2, 1)[..], &[0]].concat()),
         ("pushes nothing", vec![3, 0]),
+        ("offers nothing", vec![5, 4, 9, 0]),
+        ("offers in a shard that four bits do not reach", [&[5, 4, 16][..], &ids(2, 1)[1..]].concat()),
+        ("offers one id too many", [&[5, 4, 9][..], &ids(2, 257)[1..]].concat()),
         ("pushes a frame that no frame can be", vec![3, 1, 1, 7]),
         ("announces 2^64 - 1 frames", [&[3, 253][..], &[0xff; 8]].concat()),
         ("no bucket", vec![1, 9, 1, 0]),

@@ -99,7 +99,7 @@ impl State {
         let way = match door {
             DoorWay::Api | DoorWay::Import | DoorWay::Own => Way::Submitted,
             DoorWay::Gossip => Way::Gossip,
-            DoorWay::Sync => Way::Sync,
+            DoorWay::Sync | DoorWay::Told => Way::Sync,
         };
         let hops = &mut self.hops[message.0 as usize];
         if hops.is_empty() {

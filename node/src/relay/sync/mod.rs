@@ -132,6 +132,8 @@ pub struct Asked {
     pub response: Bytes,
     /// Frames to put through admission.
     pub pushed: Vec<Bytes>,
+    /// Ids that the peer has. Only ever without pushed frames.
+    pub offered: Vec<RecordId>,
     /// Carry these out.
     pub outputs: Vec<SyncOutput>,
 }
@@ -213,6 +215,19 @@ impl Sync {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                 neighbour.want(shard, at_ms);
             }
+        }
+    }
+
+    /// Neighbours that are not known not to carry a shard, in order.
+    #[must_use]
+    pub fn carriers(&self, now: Now, shard: Shard) -> Vec<NodeId> {
+        self.candidates(now, shard)
+    }
+
+    /// A neighbour said that it does not carry a shard.
+    pub fn carries_not(&mut self, now: Now, peer: NodeId, shard: Shard) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.carries_not(shard, now.mono_ms);
         }
     }
 
@@ -301,7 +316,7 @@ impl Sync {
         }
         let response = reply.response.encode();
         outputs.push(SyncOutput::Count(Tally::SyncBytesOut(response.len() as u64)));
-        Asked { response, pushed: reply.pushed, outputs }
+        Asked { response, pushed: reply.pushed, offered: reply.offered, outputs }
     }
 
     fn reply(&mut self, now: Now, peer: NodeId, request: &[u8], store: &dyn Store, out: &mut Vec<SyncOutput>) -> Reply {

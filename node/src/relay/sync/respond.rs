@@ -28,12 +28,14 @@ pub(super) struct Reply {
     pub response: SyncResponse,
     /// Frames that the neighbour pushed.
     pub pushed: Vec<Bytes>,
+    /// Ids that the neighbour offered.
+    pub offered: Vec<RecordId>,
     pub units: u64,
 }
 
 impl Reply {
     pub fn new(response: SyncResponse) -> Self {
-        Self { response, pushed: Vec::new(), units: REQUEST_UNITS }
+        Self { response, pushed: Vec::new(), offered: Vec::new(), units: REQUEST_UNITS }
     }
 
     fn costing(self, units: u64) -> Self {
@@ -64,6 +66,13 @@ impl Responder<'_> {
                 Reply { pushed, ..Reply::new(response) }.costing(units)
             }
             SyncRequest::About { ids } => self.about(&ids).unwrap_or_else(|_| Reply::new(SyncResponse::Busy)),
+            SyncRequest::Offer { bits, shard, .. } if bits != self.params.bits || !self.carried.contains(&shard) => {
+                Reply::new(self.not_carried())
+            }
+            SyncRequest::Offer { ids, .. } => {
+                let units = ids.len() as u64 * FRAME_UNITS;
+                Reply { offered: ids, ..Reply::new(SyncResponse::Noted) }.costing(units)
+            }
         }
     }
 

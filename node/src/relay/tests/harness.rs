@@ -70,6 +70,13 @@ impl Mailbox {
         envelope::seal(&params, &self.deliver, self.keys, created_at, expires_at, vec![text; 257]).unwrap()
     }
 
+    /// A picture: neighbours are told of it.
+    pub fn large_envelope(&self, picture: u8) -> Record {
+        let (created_at, expires_at) = (DAWN, DAWN.plus(7 * 24 * 3600));
+        envelope::seal(&params(0), &self.deliver, self.keys, created_at, expires_at, vec![picture; 16 * 1024 + 1])
+            .unwrap()
+    }
+
     pub fn ack(&self, envelopes: &[&Record], release: bool) -> Record {
         let items = envelopes.iter().map(|e| AckItem { created_at: e.body().created_at(), id: e.id() }).collect();
         ack::make(&params(0), &self.collect, self.keys, release, items).unwrap()

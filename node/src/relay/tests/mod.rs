@@ -4,6 +4,7 @@ mod admission;
 mod chaos;
 mod custody;
 mod harness;
+mod large;
 mod neighbours;
 mod outbox;
 mod receipts;

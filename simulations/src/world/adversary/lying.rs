@@ -144,6 +144,7 @@ impl Liar {
             }
             // It knows of all of them, and of no receipt and no ack.
             SyncRequest::About { .. } => Some(SyncResponse::News { frames: Vec::new(), unknown: Vec::new() }),
+            SyncRequest::Offer { .. } => Some(SyncResponse::Noted),
         }
     }
 }
@@ -162,6 +163,7 @@ const fn name_of(request: &SyncRequest) -> &'static str {
         SyncRequest::Fetch { .. } => "lied_to_fetch",
         SyncRequest::Push { .. } => "lied_to_push",
         SyncRequest::About { .. } => "lied_to_about",
+        SyncRequest::Offer { .. } => "lied_to_offer",
     }
 }
 

@@ -37,6 +37,8 @@ impl Withholder {
             SyncRequest::Fetch { ids } => Some(SyncResponse::Frames { frames: Vec::new(), not_held: ids }),
             // Knows of nothing, and wants nothing pushed.
             SyncRequest::About { .. } => Some(SyncResponse::News { frames: Vec::new(), unknown: Vec::new() }),
+            // It takes what it is told of, as it takes everything.
+            SyncRequest::Offer { .. } => None,
         }
     }
 }
@@ -55,6 +57,14 @@ impl Adversary for Withholder {
                     let taken = u32::try_from(frames.len()).unwrap_or(u32::MAX);
                     let response = Some(SyncResponse::Pushed { taken }.encode());
                     out.to_driver.push(Event::Answered { peer, exchange, response });
+                }
+                Ok(SyncRequest::Offer { .. }) => {
+                    out.did("withheld_offers", None);
+                    out.to_driver.push(Event::Answered {
+                        peer,
+                        exchange,
+                        response: Some(SyncResponse::Noted.encode()),
+                    });
                 }
                 _ => out.to_network.push(Command::Ask { peer, exchange, request }),
             },

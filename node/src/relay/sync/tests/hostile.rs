@@ -160,7 +160,7 @@ fn invented_ids_that_are_never_held() {
             SyncRequest::Reconcile { buckets, .. } => invented_ids(&buckets, &mut random, 50),
             SyncRequest::Fetch { ids } => SyncResponse::Frames { frames: Vec::new(), not_held: ids },
             SyncRequest::Push { .. } => SyncResponse::Pushed { taken: 1 },
-            SyncRequest::About { .. } => SyncResponse::Busy,
+            SyncRequest::About { .. } | SyncRequest::Offer { .. } => SyncResponse::Busy,
         };
         Some(response.encode())
     };
@@ -177,7 +177,7 @@ fn invented_ids_are_fetched_within_bounds() {
             SyncRequest::Reconcile { buckets, .. } => invented_ids(&buckets, &mut random, 500),
             SyncRequest::Fetch { ids } => SyncResponse::Frames { frames: Vec::new(), not_held: ids },
             SyncRequest::Push { .. } => SyncResponse::Pushed { taken: 1 },
-            SyncRequest::About { .. } => SyncResponse::Busy,
+            SyncRequest::About { .. } | SyncRequest::Offer { .. } => SyncResponse::Busy,
         };
         Some(response.encode())
     };
@@ -199,7 +199,7 @@ fn frames_that_were_not_asked_for_and_prove_nothing() {
                 SyncResponse::Frames { frames: ids.iter().map(frame).collect(), not_held: Vec::new() }
             }
             SyncRequest::Push { .. } => SyncResponse::Pushed { taken: u32::MAX },
-            SyncRequest::About { .. } => SyncResponse::Busy,
+            SyncRequest::About { .. } | SyncRequest::Offer { .. } => SyncResponse::Busy,
         };
         Some(response.encode())
     };

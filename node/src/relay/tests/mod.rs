@@ -7,4 +7,5 @@ mod harness;
 mod neighbours;
 mod outbox;
 mod receipts;
+mod report;
 mod standing;

@@ -64,10 +64,10 @@ pub struct WaitingReport {
 
 /// Mailboxes whose mail lies on fewer homes than it could, as far as this node can know.
 ///
-/// Nobody tells a node how many homes a mailbox has. It knows those whose custody receipts it holds and whose grants
-/// still run, and itself, where the mailbox is registered here. Mail that some of them have not vouched for ten minutes
-/// after it was written is under-replicated; so is mail that nobody has vouched for. A home that its owner left behind
-/// counts until its grant ends.
+/// Nobody tells a node how many homes a mailbox has. It knows those whose custody receipts for mail that still waits it
+/// holds, and whose grants still run; and itself, where the mailbox is registered here. Mail that some of them have not
+/// vouched for ten minutes after it was written is under-replicated; so is mail that nobody has vouched for. A home that
+/// its owner left behind counts for as long as mail waits that it had vouched for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ReplicationReport {

@@ -154,7 +154,7 @@ mod tests {
             let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
             let told = ListeningReport { peers: told.iter().map(ToString::to_string).collect(), ..Default::default() };
             let mut found = Findings::default();
-            super::bound(&mut found, &listen, &told);
+            bound(&mut found, &listen, &told);
             levels(&found)
         };
         let (tcp, quic) = ("/ip4/10.0.0.1/tcp/7701/p2p-circuit", "/ip4/10.0.0.1/udp/7701/quic-v1");

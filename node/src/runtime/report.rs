@@ -92,47 +92,41 @@ fn disk(growth: &Growth, store: &dyn Store) -> DiskReport {
 struct Homes<'a> {
     store: &'a dyn Store,
     now: Timestamp,
-    of_receipt: BTreeMap<RecordId, Option<(Address, NodeId)>>,
+    of_receipt: BTreeMap<RecordId, Option<NodeId>>,
 }
 
 impl Homes<'_> {
-    fn of(&mut self, id: &RecordId, address: &Address) -> Result<BTreeSet<NodeId>, StoreError> {
+    /// The store gives the receipts of the envelope's own mailbox alone: another's prove nothing.
+    fn of(&mut self, id: &RecordId) -> Result<BTreeSet<NodeId>, StoreError> {
         let mut homes = BTreeSet::new();
         for receipt in self.store.about(id)? {
-            // Another mailbox's receipt proves nothing.
-            if let Some((mailbox, node)) = self.read(receipt)?
-                && mailbox == *address
-            {
-                homes.insert(node);
-            }
+            homes.extend(self.read(receipt)?);
         }
         Ok(homes)
     }
 
-    /// The mailbox and the node of a receipt whose grant still runs: one whose grant is over may be of a home that its
-    /// owner has left.
-    fn read(&mut self, id: RecordId) -> Result<Option<(Address, NodeId)>, StoreError> {
+    /// The node that issued a receipt, where its grant still runs: one whose grant is over may be of a home that its
+    /// owner has left. Nothing for an ack.
+    fn read(&mut self, id: RecordId) -> Result<Option<NodeId>, StoreError> {
         if let Some(known) = self.of_receipt.get(&id) {
             return Ok(*known);
         }
         let is_receipt = self.store.row(&id)?.is_some_and(|row| row.kind == RecordKind::Custody);
         let frame = if is_receipt { self.store.frame(&id)? } else { None };
-        let found =
-            frame.and_then(|frame| Unverified::parse(frame).ok()).and_then(|record| match record.claimed().body() {
-                Body::Custody(custody) if custody.grant.until >= self.now => {
-                    Some((record.claimed().address(), custody.node))
-                }
-                _ => None,
-            });
-        self.of_receipt.insert(id, found);
-        Ok(found)
+        let record = frame.and_then(|frame| Unverified::parse(frame).ok());
+        let node = record.and_then(|record| match record.claimed().body() {
+            Body::Custody(custody) if custody.grant.until >= self.now => Some(custody.node),
+            _ => None,
+        });
+        self.of_receipt.insert(id, node);
+        Ok(node)
     }
 }
 
 fn outbox(relay: &Report, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -> Result<OutboxReport, StoreError> {
     let mut waiting: BTreeMap<&'static str, WaitingReport> = BTreeMap::new();
     for waiter in &relay.oldest {
-        let stored_on = homes.of(&waiter.id, &waiter.address)?;
+        let stored_on = homes.of(&waiter.id)?;
         let age = relay.now.since(waiter.created_at);
         let (reason, detail) = if stored_on.is_empty() {
             (waiter.waiting.name(), waiter.waiting.to_string())
@@ -173,7 +167,7 @@ fn registered(facts: &Facts, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -
         for (_, id) in store.mailbox(&address, Position::default(), HELD_PER_MAILBOX)? {
             let Some(row) = store.row(&id)? else { continue };
             if !row.acked && row.expires_at > facts.relay.now {
-                let stored_on = homes.of(&id, &address)?;
+                let stored_on = homes.of(&id)?;
                 mailboxes.add(address, id, row.created_at, stored_on);
             }
         }

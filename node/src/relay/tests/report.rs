@@ -4,6 +4,7 @@
 use griot_protocol::{
     NodeId, NodeSecret,
     api::{NodeReport, OutboxReport},
+    custody,
 };
 
 use super::harness::*;
@@ -142,6 +143,39 @@ fn a_home_counts_itself_and_its_readers_mail() {
     let [worst] = &report.worst[..] else { panic!("{report:?}") };
     assert!(worst.registered);
     assert_eq!((worst.envelopes, worst.stored_on, worst.homes_known), (1, 1, 2));
+}
+
+#[test]
+fn a_home_that_may_vouch_no_longer_is_a_home_all_the_same() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let (call, grant) = (node.call(), mailbox.grant_until(&node.id(), DAWN.plus(60)));
+    node.feed(Input::Register { call, member: MemberId::LOCAL, keys: mailbox.keys, grant });
+    node.wait_ms(61_000);
+    let letter = mailbox.envelope(1);
+    node.submit(&letter).unwrap();
+    node.gossip(mailbox.receipt_by(&home(9), &[&letter]).frame());
+    node.wait_ms(600_000);
+    let report = report(&node).replication;
+    let [worst] = &report.worst[..] else { panic!("{report:?}") };
+    assert_eq!((worst.registered, worst.stored_on, worst.homes_known), (true, 1, 2));
+}
+
+#[test]
+fn a_receipt_whose_grant_has_run_out_names_no_home() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    let letter = mailbox.envelope(1);
+    node.submit(&letter).unwrap();
+    let (secret, items) = (home(9), vec![letter.id()]);
+    let grant = mailbox.grant_until(&secret.public(), DAWN.plus(60));
+    let receipt = custody::make(&params(0), &secret, mailbox.keys, grant, items, DAWN, DAWN.plus(86_400)).unwrap();
+    node.gossip(receipt.frame());
+    assert_eq!(reasons(&report(&node).outbox), [("collecting", 1)]);
+    node.wait_ms(700_000);
+    let report = report(&node).replication;
+    let [worst] = &report.worst[..] else { panic!("{report:?}") };
+    assert_eq!((worst.stored_on, worst.homes_known), (0, 0));
 }
 
 #[test]

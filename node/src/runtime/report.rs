@@ -49,10 +49,10 @@ pub(crate) struct Facts {
 
 /// Puts the report together. Where the API listens, and how much of the disk is free, is not known here.
 pub(crate) fn assess(facts: &Facts, store: &dyn Store) -> Result<NodeReport, StoreError> {
-    let mut homes = Homes { store, now: facts.relay.now, of_receipt: BTreeMap::new() };
+    let mut receipts = Receipts { store, now: facts.relay.now, known: BTreeMap::new() };
     let mut mailboxes = Mailboxes::default();
-    let outbox = outbox(&facts.relay, &mut homes, &mut mailboxes)?;
-    registered(facts, &mut homes, &mut mailboxes)?;
+    let outbox = outbox(&facts.relay, &mut receipts, &mut mailboxes)?;
+    registered(facts, &mut receipts, &mut mailboxes)?;
     let clock = facts.relay.clock;
     Ok(NodeReport {
         time: facts.time,
@@ -88,50 +88,62 @@ fn disk(growth: &Growth, store: &dyn Store) -> DiskReport {
     }
 }
 
-/// Which homes have vouched for an envelope. A receipt names up to 256 of them, and is read once.
-struct Homes<'a> {
-    store: &'a dyn Store,
-    now: Timestamp,
-    of_receipt: BTreeMap<RecordId, Option<NodeId>>,
+/// Who has vouched for an envelope.
+#[derive(Default)]
+struct Vouched {
+    /// Homes whose grants still run: one whose grant is over may have been left by the mailbox's owner.
+    homes: BTreeSet<NodeId>,
+    /// Whether anybody has, at any time.
+    ever: bool,
 }
 
-impl Homes<'_> {
+/// Reads receipts. Each names up to 256 envelopes, and is read once.
+struct Receipts<'a> {
+    store: &'a dyn Store,
+    now: Timestamp,
+    known: BTreeMap<RecordId, Option<(NodeId, Timestamp)>>,
+}
+
+impl Receipts<'_> {
     /// The store gives the receipts of the envelope's own mailbox alone: another's prove nothing.
-    fn of(&mut self, id: &RecordId) -> Result<BTreeSet<NodeId>, StoreError> {
-        let mut homes = BTreeSet::new();
+    fn of(&mut self, id: &RecordId) -> Result<Vouched, StoreError> {
+        let mut vouched = Vouched::default();
         for receipt in self.store.about(id)? {
-            homes.extend(self.read(receipt)?);
+            let Some((node, until)) = self.read(receipt)? else { continue };
+            vouched.ever = true;
+            if until >= self.now {
+                vouched.homes.insert(node);
+            }
         }
-        Ok(homes)
+        Ok(vouched)
     }
 
-    /// The node that issued a receipt, where its grant still runs: one whose grant is over may be of a home that its
-    /// owner has left. Nothing for an ack.
-    fn read(&mut self, id: RecordId) -> Result<Option<NodeId>, StoreError> {
-        if let Some(known) = self.of_receipt.get(&id) {
+    /// The node that issued a receipt, and until when its grant runs. Nothing for an ack.
+    fn read(&mut self, id: RecordId) -> Result<Option<(NodeId, Timestamp)>, StoreError> {
+        if let Some(known) = self.known.get(&id) {
             return Ok(*known);
         }
         let is_receipt = self.store.row(&id)?.is_some_and(|row| row.kind == RecordKind::Custody);
         let frame = if is_receipt { self.store.frame(&id)? } else { None };
         let record = frame.and_then(|frame| Unverified::parse(frame).ok());
-        let node = record.and_then(|record| match record.claimed().body() {
-            Body::Custody(custody) if custody.grant.until >= self.now => Some(custody.node),
-            _ => None,
+        let found = record.and_then(|record| match record.claimed().body() {
+            Body::Custody(custody) => Some((custody.node, custody.grant.until)),
+            Body::Envelope(_) | Body::Ack(_) => None,
         });
-        self.of_receipt.insert(id, node);
-        Ok(node)
+        self.known.insert(id, found);
+        Ok(found)
     }
 }
 
-fn outbox(relay: &Report, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -> Result<OutboxReport, StoreError> {
+fn outbox(relay: &Report, receipts: &mut Receipts<'_>, mailboxes: &mut Mailboxes) -> Result<OutboxReport, StoreError> {
     let mut waiting: BTreeMap<&'static str, WaitingReport> = BTreeMap::new();
     for waiter in &relay.oldest {
-        let stored_on = homes.of(&waiter.id)?;
+        let vouched = receipts.of(&waiter.id)?;
         let age = relay.now.since(waiter.created_at);
-        let (reason, detail) = if stored_on.is_empty() {
-            (waiter.waiting.name(), waiter.waiting.to_string())
-        } else {
+        let (reason, detail) = if vouched.ever {
             (COLLECTING, "a home of its mailbox has it, and its reader has not collected it yet".to_owned())
+        } else {
+            (waiter.waiting.name(), waiter.waiting.to_string())
         };
         let row = waiting.entry(reason).or_insert_with(|| WaitingReport {
             reason: reason.to_owned(),
@@ -141,7 +153,7 @@ fn outbox(relay: &Report, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -> R
         row.envelopes += 1;
         row.bytes += waiter.bytes;
         row.oldest_seconds = row.oldest_seconds.max(age);
-        mailboxes.add(waiter.address, waiter.id, waiter.created_at, stored_on);
+        mailboxes.add(waiter.address, waiter.id, waiter.created_at, vouched.homes);
     }
     let mut waiting: Vec<WaitingReport> = waiting.into_values().collect();
     waiting.sort_by_key(|row| std::cmp::Reverse(row.envelopes));
@@ -155,8 +167,8 @@ fn outbox(relay: &Report, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -> R
 }
 
 /// Looks at the oldest mail of mailboxes registered here.
-fn registered(facts: &Facts, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -> Result<(), StoreError> {
-    let (store, mut last): (_, Option<(Address, MemberId)>) = (homes.store, None);
+fn registered(facts: &Facts, receipts: &mut Receipts<'_>, mailboxes: &mut Mailboxes) -> Result<(), StoreError> {
+    let (store, mut last): (_, Option<(Address, MemberId)>) = (receipts.store, None);
     for row in store.all_registrations(None, REGISTERED_MAX)? {
         let address = row.keys.address();
         // Several members may have registered it.
@@ -167,8 +179,8 @@ fn registered(facts: &Facts, homes: &mut Homes<'_>, mailboxes: &mut Mailboxes) -
         for (_, id) in store.mailbox(&address, Position::default(), HELD_PER_MAILBOX)? {
             let Some(row) = store.row(&id)? else { continue };
             if !row.acked && row.expires_at > facts.relay.now {
-                let stored_on = homes.of(&id)?;
-                mailboxes.add(address, id, row.created_at, stored_on);
+                let vouched = receipts.of(&id)?;
+                mailboxes.add(address, id, row.created_at, vouched.homes);
             }
         }
     }

@@ -173,8 +173,9 @@ fn a_receipt_whose_grant_has_run_out_names_no_home() {
     node.gossip(receipt.frame());
     assert_eq!(reasons(&report(&node).outbox), [("collecting", 1)]);
     node.wait_ms(700_000);
-    let report = report(&node).replication;
-    let [worst] = &report.worst[..] else { panic!("{report:?}") };
+    let report = report(&node);
+    assert_eq!(reasons(&report.outbox), [("collecting", 1)], "somebody has vouched, and its reader knows where");
+    let [worst] = &report.replication.worst[..] else { panic!("{report:?}") };
     assert_eq!((worst.stored_on, worst.homes_known), (0, 0));
 }
 

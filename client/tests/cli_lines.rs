@@ -121,6 +121,13 @@ fn with_a_dead_home_or_none_at_all_reading_works_and_stderr_says_what_to_do() {
         assert!(output.stdout.is_empty(), "{args:?}");
         assert!(err(&output).contains(&format!("warning: home {url}")), "{args:?}: {}", err(&output));
     }
+    let status = griot(&home, &["status", "--json"]);
+    let object: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((&object["homes_living"], &object["homes_advised"]), (&0.into(), &2.into()), "{object}");
+    let advice = object["advice"].to_string();
+    assert!(advice.contains(&format!("{url} does not answer")) && advice.contains("griot home add URL"), "{advice}");
+    let status = String::from_utf8(griot(&home, &["status"]).stdout).unwrap();
+    assert!(status.contains("Homes          0 of 1 answer") && status.contains("griot home add URL"), "{status}");
     assert_eq!(code(&griot(&home, &["invite"])), 1, "the network is not known yet");
     assert!(err(&griot(&home, &["home", "remove", &url])).contains("griot home add"));
     for args in reading {

@@ -3,13 +3,15 @@
 //! Counters are bumped where things happen ([`Metrics::count`], [`Metrics::synced`]); gauges are read from the store
 //! when somebody asks ([`Exposition::render`]), so that an idle node does no work for them.
 
+mod reported;
+
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use griot_protocol::Timestamp;
+use griot_protocol::{Timestamp, api::DiskReport};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -21,7 +23,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{relay::Tally, store::Store};
+pub(crate) use reported::Reported;
+
+use crate::{
+    relay::Tally,
+    runtime::{Trend, days_left},
+    store::Store,
+};
 
 /// What every name begins with.
 pub const PREFIX: &str = "griot";
@@ -61,6 +69,7 @@ pub struct Metrics {
     refused: Family<RefusedLabels, Counter>,
     gossip_duplicates: Counter,
     sync_repaired: Counter,
+    gossip_missed: Counter,
     syncs_done: Counter,
     syncs_failed: Counter,
     sync_bytes_out: Counter,
@@ -83,6 +92,7 @@ pub struct Metrics {
     marks: Count,
     oldest_uncollected: Count,
     disk_free: Count,
+    reported: Reported,
 }
 
 impl Metrics {
@@ -94,6 +104,7 @@ impl Metrics {
             refused: Family::default(),
             gossip_duplicates: Counter::default(),
             sync_repaired: Counter::default(),
+            gossip_missed: Counter::default(),
             syncs_done: Counter::default(),
             syncs_failed: Counter::default(),
             sync_bytes_out: Counter::default(),
@@ -118,6 +129,7 @@ impl Metrics {
             marks: Count::default(),
             oldest_uncollected: Count::default(),
             disk_free: Count::default(),
+            reported: Reported::default(),
         };
         metrics.register_counters(registry.sub_registry_with_prefix(PREFIX));
         metrics.register_gauges(registry.sub_registry_with_prefix(PREFIX));
@@ -127,9 +139,21 @@ impl Metrics {
     fn register_counters(&self, registry: &mut Registry) {
         registry.register("records_accepted", "Records made durable, by kind and way", self.accepted.clone());
         registry.register("records_refused", "Records refused, by reason and way", self.refused.clone());
-        let counters: [(&str, &str, &Counter); 10] = [
+        let counters: [(&str, &str, &Counter); 11] = [
             ("gossip_duplicates", "Gossip messages that were held already", &self.gossip_duplicates),
-            ("sync_repaired_records", "Records that sync brought and gossip had not", &self.sync_repaired),
+            (
+                "sync_repaired_records",
+                "Records that sync, or a neighbour's direct push, brought before gossip did, those from times without a \
+                 connection included",
+                &self.sync_repaired,
+            ),
+            (
+                "gossip_missed_records",
+                "Of griot_sync_repaired_records, those that gossip should have brought: of a shard carried here, and made \
+                 in a minute that began while the neighbour that brought them was connected. A lower bound: an ack \
+                 counts by the age of what it acks",
+                &self.gossip_missed,
+            ),
             ("syncs_done", "Syncs that ended well", &self.syncs_done),
             ("syncs_failed", "Syncs that failed", &self.syncs_failed),
             ("sync_sent_bytes", "Bytes sent in syncs", &self.sync_bytes_out),
@@ -169,6 +193,7 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        self.reported.register(registry);
     }
 
     /// Counts what the relay tells.
@@ -185,6 +210,9 @@ impl Metrics {
             }
             Tally::SyncRepaired => {
                 self.sync_repaired.inc();
+            }
+            Tally::GossipMissed => {
+                self.gossip_missed.inc();
             }
             Tally::SyncDone => {
                 self.syncs_done.inc();
@@ -225,6 +253,11 @@ impl Metrics {
     /// How many peers are connected.
     pub fn set_peers(&self, peers: u64) {
         self.peers.set(peers);
+    }
+
+    /// The gauges that a report sets.
+    pub(crate) const fn reported(&self) -> &Reported {
+        &self.reported
     }
 
     pub(crate) fn responded(&self, status: u16) {
@@ -270,6 +303,13 @@ impl Exposition {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Adds to a report what the disk has left.
+    pub fn look_at_disk(&self, disk: &mut DiskReport) {
+        disk.free_bytes = disk_free_bytes(&self.data_dir).ok();
+        let trend = disk.growth_bytes_per_day.map_or(Trend::Unknown, Trend::Growing);
+        disk.days_left = disk.free_bytes.and_then(|free| days_left(free, disk.reserve_bytes, trend));
     }
 
     /// The text that Prometheus reads, with gauges as they are at `now`.

@@ -309,7 +309,7 @@ async fn over_tcp_tokens_hosts_and_origins_decide() {
     let token = ("authorization", bearer.as_str());
     assert_eq!(get(&[host, token]).await.status, 200);
     assert_eq!(get(&[host, token, ("origin", "http://localhost:3000")]).await.status, 200);
-    for path in ["/v1/members", "/v1/peers", "/v1/bundle", "/v1/backup"] {
+    for path in ["/v1/members", "/v1/peers", "/v1/report", "/v1/bundle", "/v1/backup"] {
         assert_eq!(daemon.ask_tcp(Method::GET, path, &[host, token], "").await.problem(403), "operator-only");
     }
     let headers = [host, ("content-type", JSON)];

@@ -145,6 +145,11 @@ fn a_running_node_is_inspected_changed_and_stopped() {
     assert_eq!(run(dir.path(), &["verify"]).status.code(), Some(0));
     let doctor = run(dir.path(), &["doctor"]);
     assert!(text(&doctor.stdout).contains("a node runs"), "{}", text(&doctor.stdout));
+    assert_eq!(status["report"]["outbox"]["envelopes"], 0, "{status}");
+    assert_eq!(status["report"]["disk"]["trend"], "unknown", "{status}");
+    assert_eq!((&status["syncs"]["peers"], &status["syncs"]["newest_seconds"]), (&0.into(), &serde_json::Value::Null));
+    let plain = text(&run(dir.path(), &["status"]).stdout);
+    assert!(plain.contains("how long it lasts is not known yet"), "{plain}");
 
     // A second node on the same data directory says why it does not start, and leaves the first alone.
     let second = run(dir.path(), &["--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0", "run"]);
@@ -207,6 +212,100 @@ fn peers_lists_a_configured_one_that_is_not_there() {
     assert_eq!(doctor.status.code(), Some(1));
     assert!(text(&doctor.stdout).contains(&format!("PROBLEM  the configured peer {peer}")), "{}", text(&doctor.stdout));
     assert_eq!(node.stop(), Some(0));
+}
+
+/// What `doctor --json` finds: its exit code, and each finding's check, level, and whole object.
+fn examined(dir: &Path) -> (Option<i32>, Vec<(String, String, serde_json::Value)>) {
+    let output = run(dir, &["doctor", "--json"]);
+    let findings = output.stdout.lines().map(|line| {
+        let finding: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let word = |key: &str| finding[key].as_str().unwrap().to_owned();
+        assert_eq!(finding["level"] == "ok", finding["do"].is_null(), "each but the good says what to do: {finding}");
+        (word("check"), word("level"), finding)
+    });
+    (output.status.code(), findings.collect())
+}
+
+#[test]
+fn doctor_examines_a_healthy_node_and_names_what_is_wrong_with_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, before) = examined(dir.path());
+    assert!(before.iter().any(|(check, level, _)| check == "node" && level == "note"), "no node yet: {before:?}");
+    assert!(!dir.path().join("data").exists(), "looking creates nothing");
+    let taken = before.iter().any(|(_, level, _)| level == "problem");
+    assert_eq!(code == Some(0), !taken, "default ports may be taken on this machine: {before:?}");
+
+    let node = Node::start(dir.path());
+    let (code, healthy) = examined(dir.path());
+    // How fast this machine's disk is, under whatever else runs here, is nobody's fault.
+    let timed = |(check, _, finding): &(String, String, serde_json::Value)| {
+        check == "disk" && finding["text"].as_str().unwrap().contains("one fdatasync takes")
+    };
+    assert!(healthy.iter().any(timed), "{healthy:?}");
+    let problems = |found: &[(String, String, serde_json::Value)]| -> Vec<(String, serde_json::Value)> {
+        let wrong = found.iter().filter(|row| row.1 == "problem" && !timed(row));
+        wrong.map(|(check, _, finding)| (check.clone(), finding.clone())).collect()
+    };
+    assert_eq!(problems(&healthy), [], "{healthy:?}");
+    assert_eq!(code == Some(0), healthy.iter().all(|(_, level, _)| level != "problem"), "{healthy:?}");
+    let has = |check: &str, level: &str, words: &str| {
+        healthy
+            .iter()
+            .any(|(c, l, finding)| c == check && l == level && finding["text"].as_str().unwrap().contains(words))
+    };
+    assert!(has("version", "ok", "griotd"), "{healthy:?}");
+    assert!(has("clock", "ok", "plausible") && has("clock", "note", "no neighbour"), "{healthy:?}");
+    assert!(has("permissions", "ok", "mode 700") && has("permissions", "ok", "api.sock (mode 600)"), "{healthy:?}");
+    assert!(has("disk", "ok", "are free") && has("disk", "ok", "not known yet"), "{healthy:?}");
+    assert!(
+        has("ports", "ok", "listens on /ip4/127.0.0.1/tcp/") && has("ports", "ok", "the API answers"),
+        "{healthy:?}"
+    );
+    assert!(has("peers", "note", "connected to nobody") && has("outbox", "ok", "0 envelope(s)"), "{healthy:?}");
+
+    // Somebody let others at the socket.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(dir.path().join("data/api.sock"), open).unwrap();
+    let (code, exposed) = examined(dir.path());
+    assert_eq!(code, Some(1));
+    let [(check, finding)] = &problems(&exposed)[..] else { panic!("{exposed:?}") };
+    assert_eq!(check, "permissions");
+    assert!(finding["do"].as_str().unwrap().contains("chmod 600"), "{finding}");
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
+fn a_configured_peer_that_is_there_is_synced_with_and_proves_reachability() {
+    let (host_dir, guest_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host = Node::start(host_dir.path());
+    let status: serde_json::Value =
+        serde_json::from_slice(&run(host_dir.path(), &["status", "--json"]).stdout).unwrap();
+    let address = status["listen"][0].as_str().unwrap().to_owned();
+    let guest = Node::start_with(guest_dir.path(), &[("GRIOT_PEER", &address)]);
+    // Whichever has the smaller id begins; the other is told by the next comparison, half a minute later.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let synced =
+        |dir: &Path| -> serde_json::Value { serde_json::from_slice(&run(dir, &["status", "--json"]).stdout).unwrap() };
+    let dir = loop {
+        let dirs = [host_dir.path(), guest_dir.path()];
+        if let Some(dir) = dirs.into_iter().find(|dir| synced(dir)["syncs"]["newest_seconds"].is_u64()) {
+            break dir;
+        }
+        assert!(Instant::now() < deadline, "nobody has synced");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let line = text(&run(dir, &["peers"]).stdout);
+    assert!(line.contains("synced ") && line.contains(" came, "), "{line}");
+    let status = text(&run(dir, &["status"]).stdout);
+    assert!(status.lines().any(|line| line.starts_with("synced    ") && line.ends_with(" ago")), "{status}");
+    assert!(status.lines().any(|line| line.starts_with("clock     as one neighbour")), "{status}");
+    let (_, found) = examined(host_dir.path());
+    let dialled = |(check, level, finding): &(String, String, serde_json::Value)| {
+        check == "reachability" && level == "ok" && finding["text"].as_str().unwrap().contains("1 of 1 connected peers")
+    };
+    assert!(found.iter().any(dialled), "{found:?}");
+    assert_eq!(guest.stop(), Some(0));
+    assert_eq!(host.stop(), Some(0));
 }
 
 #[test]

@@ -3,8 +3,15 @@
 //! Readers ignore fields they do not know, so that newer nodes and clients live beside older ones; fields that a newer
 //! version added carry `#[serde(default)]`.
 
+mod report;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use report::{
+    ArrivalsReport, ClockReport, DiskReport, DiskTrend, ListeningReport, MailboxReport, NodeReport, OutboxReport,
+    RefusedReport, ReplicationReport, WaitingReport,
+};
 
 use crate::{
     custody::Grant,
@@ -82,7 +89,7 @@ pub enum PeerState {
 }
 
 /// `GET /v1/peers`: one connected, configured or remembered peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PeerInfo {
     /// libp2p peer id; empty for a configured address that names none and has not been reached yet.
     pub peer_id: String,
@@ -96,10 +103,31 @@ pub struct PeerInfo {
     /// Round-trip time in milliseconds, where it is known.
     #[serde(default)]
     pub rtt_ms: Option<u64>,
-    /// When the last sync with it ended without an error.
+    /// When the last sync with it ended without an error, since this node started.
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
     pub last_sync: Option<Timestamp>,
+    /// How many seconds ago that was.
+    #[serde(default)]
+    pub last_sync_seconds: Option<u64>,
+    /// Records that it handed over by sync from the one before the last until the last: how far this node was behind it.
+    #[serde(default)]
+    pub sync_received: Option<u64>,
+    /// Records that it was handed meanwhile: how far it was behind this node.
+    #[serde(default)]
+    pub sync_sent: Option<u64>,
+    /// Syncs with it that failed since the last that did not.
+    #[serde(default)]
+    pub sync_failures: u32,
+    /// Why the last of them failed, for a person.
+    #[serde(default)]
+    pub sync_error: Option<String>,
+    /// Whether it dialled this node: proof that this node can be reached from where it is.
+    #[serde(default)]
+    pub dialled_us: bool,
+    /// This node's address as it sees it, where it has said so.
+    #[serde(default)]
+    pub sees_us_at: Option<String>,
     /// Whether the operator configured it.
     #[serde(default)]
     pub configured: bool,

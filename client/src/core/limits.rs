@@ -5,6 +5,9 @@ use griot_protocol::limits::LIFE_SECONDS_MAX;
 /// Homes of one account: 2–3 are advised; every mailbox is registered at and read from each.
 pub const HOMES_MAX: usize = 16;
 
+/// Homes that an account should have at least: with one alone, mail is gone when it is.
+pub const HOMES_ADVISED: usize = 2;
+
 /// Active invites: each is a mailbox that every home is asked about.
 pub const INVITES_MAX: usize = 64;
 

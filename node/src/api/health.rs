@@ -58,6 +58,13 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Response<Body>,
     ))]
 pub(super) async fn metrics(State(api): State<Arc<Api>>, scraper: Scraper) -> Result<Response<Body>, ApiError> {
     let Scraper = scraper;
+    // A node that does not answer for itself still shows its counters.
+    if let Ok(Ok(report)) = tokio::time::timeout(READY_TIMEOUT, api.report()).await {
+        api.exposition.metrics().reported().show(&report);
+    }
+    if let Ok(Ok(peers)) = tokio::time::timeout(READY_TIMEOUT, api.handle.peers()).await {
+        api.exposition.metrics().reported().show_peers(&peers);
+    }
     let mut response = Response::new(Body::from(api.render_metrics()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
     Ok(response)

@@ -47,7 +47,10 @@ use axum::{
     Router,
     routing::{MethodRouter, delete, get, post, put},
 };
-use griot_protocol::Timestamp;
+use griot_protocol::{
+    Timestamp,
+    api::{ListeningReport, NodeReport},
+};
 use tokio::sync::watch;
 
 pub use backup::{BackupError, BackupHead, BackupItem, BackupReader, head as backup_head};
@@ -100,6 +103,10 @@ struct Api {
     streams: Mutex<BTreeMap<MemberId, u32>>,
     phase: watch::Receiver<Phase>,
     started: Instant,
+    /// Where it listens; not known within a process.
+    listening: ListeningReport,
+    /// Held while a report is made: one at a time, however many ask.
+    reporting: tokio::sync::Mutex<()>,
 }
 
 impl Api {
@@ -121,6 +128,8 @@ impl Api {
             streams: Mutex::default(),
             phase,
             started: Instant::now(),
+            listening: ListeningReport::default(),
+            reporting: tokio::sync::Mutex::default(),
         })
     }
 
@@ -131,6 +140,15 @@ impl Api {
 
     fn render_metrics(&self) -> String {
         self.exposition.render(&**self.handle.store(), wall())
+    }
+
+    /// How the node does, with what only the rim knows: the disk's free space, and where it listens.
+    async fn report(&self) -> Result<NodeReport, HandleError> {
+        let _alone = self.reporting.lock().await;
+        let mut report = self.handle.report().await?;
+        self.exposition.look_at_disk(&mut report.disk);
+        report.listening.clone_from(&self.listening);
+        Ok(report)
     }
 
     /// Room for one more stream of `member`, given back on drop.
@@ -187,6 +205,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/v1/stream", get(stream::open)),
         ("/v1/node", get(node::info)),
         ("/v1/peers", get(node::peers)),
+        ("/v1/report", get(node::report)),
         ("/v1/members", get(members::list).post(members::add)),
         ("/v1/members/self", post(members::join)),
         ("/v1/members/{id}", delete(members::revoke)),

@@ -1,4 +1,4 @@
-//! `/v1/node` and `/v1/peers`: who answers, and how it stands with its peers.
+//! `/v1/node`, `/v1/peers` and `/v1/report`: who answers, how it stands with its peers, and how it does.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::{Response, StatusCode},
 };
-use griot_protocol::api::{NodeInfo, PeerInfo, Problem};
+use griot_protocol::api::{NodeInfo, NodeReport, PeerInfo, Problem};
 
 use super::{Api, auth::Caller, body, error::ApiError};
 
@@ -35,4 +35,18 @@ pub(super) async fn info(State(api): State<Arc<Api>>, caller: Caller) -> Result<
 pub(super) async fn peers(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response<Body>, ApiError> {
     caller.operator()?;
     body::json(StatusCode::OK, &api.handle.peers().await?)
+}
+
+/// How the node does: what waits in its outbox and why, which mailboxes are under-replicated, what was refused, how long
+/// the disk will last, and how its clock stands. The operator's business: served on the Unix socket only.
+#[utoipa::path(
+    get, path = "/v1/report", tag = "node", operation_id = "report",
+    responses(
+        (status = 200, body = NodeReport),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn report(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response<Body>, ApiError> {
+    caller.operator()?;
+    body::json(StatusCode::OK, &api.report().await?)
 }

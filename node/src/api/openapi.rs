@@ -28,7 +28,7 @@ use super::{body::JSON, bundle, error::ApiError, health, mailboxes, members, nod
         records::submit, records::status,
         mailboxes::register, mailboxes::unregister, mailboxes::page, mailboxes::nonces,
         stream::open,
-        node::info, node::peers,
+        node::info, node::peers, node::report,
         members::list, members::add, members::join, members::revoke,
         bundle::export, bundle::import, bundle::backup, bundle::verify,
         serve,

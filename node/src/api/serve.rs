@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::Router;
+use griot_protocol::api::ListeningReport;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -105,11 +106,19 @@ impl Server {
         let socket = config.socket();
         // Last, so that nobody finds a socket of a node that then did not start.
         let unix = bind_unix(&socket).await?;
-        let api = Arc::new(Api::new(handle, exposition, config.members, phases.clone())?);
+        let (tcp_address, metrics_address) = (local(&tcp)?, metrics.as_ref().map(local).transpose()?);
+        let mut api = Api::new(handle, exposition, config.members, phases.clone())?;
+        api.listening = ListeningReport {
+            peers: config.listen.iter().map(ToString::to_string).collect(),
+            api: tcp_address.to_string(),
+            api_tls: acceptor.is_some(),
+            metrics: metrics_address.map(|address| address.to_string()),
+        };
+        let api = Arc::new(api);
         let mut server = Self {
             socket,
-            tcp: local(&tcp)?,
-            metrics: metrics.as_ref().map(local).transpose()?,
+            tcp: tcp_address,
+            metrics: metrics_address,
             fingerprint,
             phase,
             connections: Vec::new(),

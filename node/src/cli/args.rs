@@ -149,7 +149,11 @@ pub enum Command {
     /// Read every record held and check that it proves itself.
     Verify,
     /// Look for what may be wrong, and say what to do.
-    Doctor,
+    Doctor {
+        /// One JSON object for each finding on stdout.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Who may use the node from other machines.

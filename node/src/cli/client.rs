@@ -71,6 +71,18 @@ impl Daemon {
         read_json(answer).await
     }
 
+    /// `GET`s JSON that a node of an older version does not have.
+    pub(super) async fn find_at<T: DeserializeOwned>(&mut self, path: &str) -> Result<Option<T>, CliError> {
+        let asked = self.exchange(Method::GET, path, "application/json", Body::empty());
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await;
+        let answer = answer.map_err(|_| CliError::failed("the node does not answer"))??;
+        if answer.status() == StatusCode::NOT_FOUND {
+            read(answer).await?;
+            return Ok(None);
+        }
+        read_json(accepted(answer).await?).await.map(Some)
+    }
+
     /// `DELETE`s.
     pub(super) async fn delete(&mut self, path: &str) -> Result<(), CliError> {
         self.send(Method::DELETE, path, "application/json", Body::empty()).await.map(drop)
@@ -93,6 +105,16 @@ impl Daemon {
         content_type: &str,
         body: Body,
     ) -> Result<Response<Incoming>, CliError> {
+        accepted(self.exchange(method, path, content_type, body).await?).await
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Body,
+    ) -> Result<Response<Incoming>, CliError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -100,16 +122,20 @@ impl Daemon {
             .header(header::CONTENT_TYPE, content_type)
             .body(body)
             .map_err(CliError::failed)?;
-        let answer = self.sender.send_request(request).await.map_err(CliError::failed)?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        let status = answer.status();
-        let bytes = read(answer).await?;
-        let detail = serde_json::from_slice::<Problem>(&bytes).map(|problem| problem.detail).unwrap_or_default();
-        let detail = if detail.is_empty() { reason(status) } else { detail };
-        Err(CliError::failed(format!("the node says: {detail}")))
+        self.sender.send_request(request).await.map_err(CliError::failed)
     }
+}
+
+/// An answer that is no refusal.
+async fn accepted(answer: Response<Incoming>) -> Result<Response<Incoming>, CliError> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let bytes = read(answer).await?;
+    let detail = serde_json::from_slice::<Problem>(&bytes).map(|problem| problem.detail).unwrap_or_default();
+    let detail = if detail.is_empty() { reason(status) } else { detail };
+    Err(CliError::failed(format!("the node says: {detail}")))
 }
 
 /// Reads a JSON answer.

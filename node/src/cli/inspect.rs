@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use axum::body::Body;
-use griot_protocol::api::{MemberInfo, MemberToken, NewMember, NodeInfo, PeerInfo, PeerState};
+use griot_protocol::api::{MemberInfo, MemberToken, NewMember, PeerInfo, PeerState};
 use hyper::Method;
 use serde::Serialize;
 
@@ -19,32 +19,6 @@ pub(super) fn id(config: &Config) -> Result<(), CliError> {
     };
     line(&identity.node_id())?;
     eprintln!("peer id {}", identity.peer_id());
-    Ok(())
-}
-
-pub(super) async fn status(config: &Config, json: bool) -> Result<(), CliError> {
-    let info: NodeInfo = Daemon::need(&config.data_dir).await?.get("/v1/node").await?;
-    if json {
-        return object(&info);
-    }
-    let congested = info.postage_bits_now > info.postage_bits;
-    line(&format_args!("peer id   {}", info.peer_id))?;
-    line(&format_args!("node id   {}", info.node_id))?;
-    line(&format_args!("network   {} (bits {}, postage {})", info.network, info.bits, info.postage_bits))?;
-    line(&format_args!("running   {} for {} s", info.version, info.uptime_seconds))?;
-    for address in &info.listen {
-        line(&format_args!("listens   {address}"))?;
-    }
-    line(&format_args!("peers     {}", info.peers))?;
-    line(&format_args!("records   {} ({} bytes)", info.records, info.bytes))?;
-    line(&format_args!("mailboxes {}", info.mailboxes))?;
-    line(&format_args!("outbox    {}", info.outbox))?;
-    if congested {
-        line(&format_args!("congested: postage for other communities' mailboxes is {} now", info.postage_bits_now))?;
-    }
-    for warning in &info.warnings {
-        line(&format_args!("warning   {warning}"))?;
-    }
     Ok(())
 }
 
@@ -75,9 +49,28 @@ fn peer_line(peer: &PeerInfo) -> String {
     for address in &peer.addresses {
         text = format!("{text} {}", printable(address));
     }
+    if let Some(sync) = peer_sync(peer) {
+        text = format!("{text}, {sync}");
+    }
     match &peer.last_error {
         Some(error) => format!("{text}: {}", printable(error)),
         None => text,
+    }
+}
+
+/// When a peer and this node last had the same, and how far they had come apart until then.
+pub(super) fn peer_sync(peer: &PeerInfo) -> Option<String> {
+    let failed = match (peer.sync_failures, &peer.sync_error) {
+        (0, _) => String::new(),
+        (count, why) => {
+            format!(", {count} syncs failed since ({})", printable(why.as_deref().unwrap_or("why is not known")))
+        }
+    };
+    let (received, sent) = (peer.sync_received.unwrap_or(0), peer.sync_sent.unwrap_or(0));
+    match peer.last_sync_seconds {
+        Some(seconds) => Some(format!("synced {} ago ({received} came, {sent} went){failed}", duration(seconds))),
+        None if peer.connected => Some(format!("not synced yet{failed}")),
+        None => None,
     }
 }
 
@@ -145,7 +138,39 @@ pub(super) fn line(text: &impl std::fmt::Display) -> Result<(), CliError> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(CliError::failed)
 }
 
+/// Seconds in the largest unit of which there are at least two.
+pub(super) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Text of strangers, without what could steer a terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_in_one_unit() {
+        let said = [0, 119, 120, 7199, 7200, 172_799, 172_800, 864_000].map(duration);
+        assert_eq!(said, ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days", "10 days"]);
+    }
+
+    #[test]
+    fn a_peer_is_said_to_be_synced_only_where_it_was() {
+        let mut peer = PeerInfo { connected: true, sync_failures: 2, ..PeerInfo::default() };
+        peer.sync_error = Some("no answer in time".to_owned());
+        assert_eq!(peer_sync(&peer).unwrap(), "not synced yet, 2 syncs failed since (no answer in time)");
+        peer =
+            PeerInfo { last_sync_seconds: Some(30), sync_received: Some(4), sync_sent: Some(1), ..PeerInfo::default() };
+        assert_eq!(peer_sync(&peer).unwrap(), "synced 30 s ago (4 came, 1 went)");
+        assert_eq!(peer_sync(&PeerInfo::default()), None);
+    }
 }

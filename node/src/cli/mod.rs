@@ -9,6 +9,7 @@ mod client;
 mod doctor;
 mod inspect;
 mod offline;
+mod status;
 mod transfer;
 
 use std::process::ExitCode;
@@ -81,7 +82,7 @@ fn execute(args: Args) -> Result<(), CliError> {
         match command {
             Command::Run => run(config).await,
             Command::Id => inspect::id(&config),
-            Command::Status { json } => inspect::status(&config, json).await,
+            Command::Status { json } => status::status(&config, json).await,
             Command::Peers { json } => inspect::peers(&config, json).await,
             Command::Member(Member::Add { label }) => inspect::add_member(&config, label).await,
             Command::Member(Member::List { json }) => inspect::members(&config, json).await,
@@ -91,7 +92,7 @@ fn execute(args: Args) -> Result<(), CliError> {
             Command::Backup { file } => transfer::backup(&config, &file).await,
             Command::Restore { file } => transfer::restore(&config, &file).await,
             Command::Verify => transfer::verify(&config).await,
-            Command::Doctor => doctor::examine(&config).await,
+            Command::Doctor { json } => doctor::examine(&config, json).await,
         }
     })
 }

@@ -13,6 +13,7 @@ use super::{
     Relay,
     disk::{storage_error, unreadable},
     limits::{STRIKES_MAX, WAITING_COPIES_MAX},
+    outbox::Item,
     pending::{Commit, Origin, frame_key},
     turn::{Turn, Unreadable},
     types::{Answer, CallError, CallId, Output, PersistError, Tally, Ticket, Verdict, Way},
@@ -331,7 +332,7 @@ impl Relay {
     }
 
     fn take_into_outbox(&mut self, turn: &mut Turn<'_>, call: CallId, member: MemberId, row: &Row) {
-        self.outbox.insert(row.id, member, row.address, u64::from(row.frame_bytes), row.expires_at);
+        self.outbox.insert(row.id, Item::of_row(row, member));
         let entry = Entry::Local(Local::Submitted { id: row.id, member });
         self.commit(turn, vec![entry], Commit::Outboxed { id: row.id, call });
     }

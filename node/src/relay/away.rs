@@ -42,8 +42,8 @@ pub(super) enum Errand {
     HandOver(Vec<RecordId>),
     /// What became of them?
     About(Vec<RecordId>),
-    /// Something that gossip did not take.
-    Offer,
+    /// So many records that gossip did not take.
+    Offer(u32),
     /// Bodies that there was no room for before.
     Reclaim,
     /// Ids of large records in a shard.
@@ -83,6 +83,11 @@ fn about_wait_ms(asked: u32) -> u64 {
     } else {
         doubled(asked - ABOUT_FRESH_TRIES + 4, ABOUT_OLD_MAX_MS)
     }
+}
+
+/// How many, in a message that has room for few.
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
 impl Relay {
@@ -250,8 +255,15 @@ impl Relay {
             SyncResponse::decode(bytes).ok()
         });
         match (errand, response) {
-            (Errand::HandOver(ids), Some(SyncResponse::Pushed { taken })) => self.handed_over(&ids, taken),
+            (Errand::HandOver(ids), Some(SyncResponse::Pushed { taken })) => {
+                self.sync.moved_aside(peer, 0, taken.min(count(&ids)));
+                self.handed_over(&ids, taken);
+            }
+            (Errand::Offer(offered), Some(SyncResponse::Pushed { taken })) => {
+                self.sync.moved_aside(peer, 0, taken.min(offered));
+            }
             (Errand::About(ids), Some(SyncResponse::News { frames, unknown })) => {
+                self.sync.moved_aside(peer, count(&frames), 0);
                 let asked: BTreeSet<RecordId> = ids.into_iter().collect();
                 self.admit_batch(turn, peer, frames.into_iter().map(|frame| frame.0).collect(), Then::Nothing);
                 for id in unknown.iter().filter(|id| asked.contains(*id)) {
@@ -261,6 +273,7 @@ impl Relay {
                 }
             }
             (Errand::Reclaim, Some(SyncResponse::Frames { frames, .. })) => {
+                self.sync.moved_aside(peer, count(&frames), 0);
                 self.admit_batch(turn, peer, frames.into_iter().map(|frame| frame.0).collect(), Then::Nothing);
             }
             (Errand::Tell(shard), response) => self.offer_answered(turn, peer, shard, response.as_ref()),
@@ -298,10 +311,10 @@ impl Relay {
         }
         let mut ids: Vec<RecordId> = self.dispatch.offers.drain(..).collect();
         while !ids.is_empty() {
-            let (request, _) = self.push_request(turn, &mut ids);
+            let (request, pushed) = self.push_request(turn, &mut ids);
             let Some(request) = request else { continue };
             for peer in peers {
-                self.send(turn, *peer, &request, Errand::Offer);
+                self.send(turn, *peer, &request, Errand::Offer(count(&pushed)));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use griot_protocol::{NodeId, Timestamp};
 
-use super::types::Now;
+use super::{report::ClockState, types::Now};
 
 /// Fewer neighbours than this could all be wrong together, or one attacker.
 const PEERS_MIN: usize = 3;
@@ -94,10 +94,24 @@ impl Clock {
         if self.offsets.len() < PEERS_MIN {
             return None;
         }
+        self.median().filter(|median| median.saturating_abs() > SKEW_SECONDS_MAX)
+    }
+
+    /// The median of the neighbours' clocks minus ours, however few or near they are.
+    fn median(&self) -> Option<i64> {
         let mut offsets: Vec<i64> = self.offsets.values().copied().collect();
         offsets.sort_unstable();
-        let median = offsets.get(offsets.len() / 2).copied()?;
-        (median.saturating_abs() > SKEW_SECONDS_MAX).then_some(median)
+        offsets.get(offsets.len() / 2).copied()
+    }
+
+    /// How it is, for whoever asks.
+    pub(super) fn state(&self) -> ClockState {
+        ClockState {
+            peers: self.offsets.len(),
+            behind_seconds: self.median(),
+            overruled: self.skew.is_some(),
+            settled: self.settled,
+        }
     }
 
     /// Whether anything may be deleted as expired.
@@ -130,8 +144,11 @@ mod tests {
         assert_eq!(clock.judged(now), NOON);
         clock.peer_time(peer(3), NOON.plus(3601), now);
         assert_eq!(clock.judged(now), NOON.plus(3600));
+        let state = ClockState { peers: 3, behind_seconds: Some(3600), overruled: true, settled: true };
+        assert_eq!(clock.state(), state);
         clock.peer_down(&peer(1));
         assert_eq!(clock.judged(now), NOON);
+        assert_eq!(clock.state(), ClockState { peers: 2, behind_seconds: Some(3601), overruled: false, ..state });
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     Relay,
     admission::{No, named},
     limits::{CONGESTED_PERCENT, CONGESTED_POSTAGE_BITS, EVICT_MAX, FULL_POSTAGE_BITS, MARKS_MAX},
+    outbox::Item,
     pending::{Commit, Load, Marking, Origin, Saving},
     registry::quota_of,
     turn::Turn,
@@ -152,7 +153,7 @@ impl Relay {
         let record = &saving.record;
         let mut entries = vec![Entry::Record(record.clone())];
         if let Some(member) = saving.payer {
-            self.outbox.insert(record.id(), member, record.address(), record.frame().len() as u64, record.expires_at());
+            self.outbox.insert(record.id(), Item::of(record, member));
             entries.push(Entry::Local(Local::Submitted { id: record.id(), member }));
         }
         self.commit(turn, entries, Commit::Save(Box::new(saving)));

@@ -1,6 +1,6 @@
 //! What follows when a commit is durable, or has failed. Nothing is answered, announced or shown before.
 
-use griot_protocol::{Address, Body, MailboxKind, RecordId};
+use griot_protocol::{Address, Body, MailboxKind, Record, RecordId};
 
 use crate::store::{Entry, Local, Outcome, Position, Row};
 
@@ -184,13 +184,28 @@ impl Relay {
         turn.emit(Output::Kept { id: saving.record.id(), way, from: first.peer() });
         turn.count(Tally::Accepted(saving.record.kind().name(), way.name()));
         match way {
-            Way::Sync => turn.count(Tally::SyncRepaired),
+            Way::Sync => {
+                turn.count(Tally::SyncRepaired);
+                if self.gossip_should_have(first, &saving.record) {
+                    turn.count(Tally::GossipMissed);
+                }
+            }
             Way::Own => turn.count(Tally::ReceiptIssued),
             Way::Api | Way::Import | Way::Gossip | Way::Told => {}
         }
     }
 
-    /// Gossips what did not come by gossip, or tells neighbours of it where it is large, and sees to it that somebody carries what is not carried here.
+    /// Whether gossip should have brought a record that sync did: it is of a shard whose gossip is heard here, and was
+    /// made after the neighbour that brought it was met. Authors round down to the minute, so that none is counted that
+    /// was made before, and some are not that were made just after.
+    fn gossip_should_have(&self, origin: &Origin, record: &Record) -> bool {
+        let met_at = origin.peer().and_then(|peer| self.met_at.get(&peer));
+        met_at.is_some_and(|met_at| record.body().created_at() >= *met_at)
+            && self.carriage.carries(record.address().shard(self.config.params.bits))
+    }
+
+    /// Gossips what did not come by gossip, or tells neighbours of it where it is large, and sees to it that somebody
+    /// carries what is not carried here.
     fn announce(&mut self, turn: &mut Turn<'_>, saving: &Saving) {
         let ways = || saving.origins.iter().map(Origin::way);
         let is_relayed = ways().all(|way| matches!(way, Way::Sync | Way::Import));

@@ -50,11 +50,11 @@ impl Limits {
     pub const MEMBER_OUTBOX_ENVELOPES: u64 = 20_000;
     /// The same in bytes.
     pub const MEMBER_OUTBOX_BYTES: u64 = 128 * MIB;
-    /// Enough for a bridge or a bot that serves a town. Each outbox entry costs the node some 200 bytes of memory.
+    /// Enough for a bridge or a bot that serves a town. Each outbox entry costs the node some 250 bytes of memory.
     pub const LOCAL_MAILBOXES: u64 = 100_000;
     /// What an operator's own programs may leave uncollected.
     pub const LOCAL_MAILBOX_BYTES: u64 = 16 * 1024 * MIB;
-    /// Bounds the outbox table to some 200 MB of memory in the worst case.
+    /// Bounds the outbox table to some 250 MB of memory in the worst case.
     pub const LOCAL_OUTBOX_ENVELOPES: u64 = 1_000_000;
     /// What an operator's own programs may have under way.
     pub const LOCAL_OUTBOX_BYTES: u64 = 8 * 1024 * MIB;

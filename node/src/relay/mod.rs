@@ -20,7 +20,8 @@
 //!
 //! Beside it: who may use how much ([`Limits`], `registry.rs`, `outbox.rs`, `rates.rs`), which shards are carried
 //! (`carriage.rs`), how neighbours are compared with ([`sync`], driven by `neighbours.rs`), what time it is (`clock.rs`), whether the disk takes anything (`disk.rs`), what time brings
-//! (`upkeep.rs`), and where an envelope stands for whoever asks (`standing.rs`).
+//! (`upkeep.rs`), where an envelope stands for whoever asks (`standing.rs`), and how all of it does for the operator
+//! (`report.rs`).
 
 mod admission;
 mod away;
@@ -41,6 +42,7 @@ mod rates;
 mod receipts;
 mod reclaim;
 mod registry;
+mod report;
 mod standing;
 pub mod sync;
 #[cfg(test)]
@@ -58,6 +60,7 @@ use rand_chacha::ChaCha8Rng;
 pub use carriage::CarryPolicy;
 pub use config::Config;
 pub use limits::{Limits, Quota, Rate};
+pub use report::{ClockState, REPORTED_MAX, Report, Waiter};
 pub use standing::{Standing, Waiting};
 pub use types::*;
 
@@ -85,6 +88,8 @@ pub struct Relay {
     rates: rates::Rates,
     /// Connected peers of this network.
     peers: BTreeSet<NodeId>,
+    /// Since when, by the time that records are judged by.
+    met_at: BTreeMap<NodeId, Timestamp>,
     /// Invalid records that connected peers handed over by sync.
     strikes: BTreeMap<NodeId, u32>,
     /// Envelopes whose eviction is under way.
@@ -118,6 +123,7 @@ impl Relay {
             told: large::Told::default(),
             rates: rates::Rates::default(),
             peers: BTreeSet::new(),
+            met_at: BTreeMap::new(),
             strikes: BTreeMap::new(),
             evicting: BTreeSet::new(),
             postage_bits_now: config.params.postage_bits,
@@ -182,12 +188,14 @@ impl Relay {
 
     fn peer_up(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         self.peers.insert(peer);
+        self.met_at.insert(peer, turn.wall);
         self.sync.peer_up(turn.now(), peer);
         self.offer_to(turn, &[peer]);
     }
 
     fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
+        self.met_at.remove(&peer);
         self.sync.peer_down(peer);
         self.told.peer_down(&peer);
         self.strikes.remove(&peer);

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use griot_protocol::{Address, RecordId, Shard, Timestamp};
+use griot_protocol::{Address, Record, RecordId, Shard, Timestamp};
 
-use crate::store::MemberId;
+use crate::store::{MemberId, Row};
 
 /// An envelope in the outbox.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,36 @@ pub(super) struct Item {
     pub member: MemberId,
     pub address: Address,
     pub bytes: u64,
+    pub created_at: Timestamp,
     pub expires_at: Timestamp,
+    /// Set by [`Outbox::set_away`] alone.
     pub away: Option<Away>,
+}
+
+impl Item {
+    /// An envelope that has just been submitted by `member`, or was at some time.
+    pub(super) fn of(record: &Record, member: MemberId) -> Self {
+        Self {
+            member,
+            address: record.address(),
+            bytes: record.frame().len() as u64,
+            created_at: record.body().created_at(),
+            expires_at: record.expires_at(),
+            away: None,
+        }
+    }
+
+    /// The same for one that the store knows.
+    pub(super) fn of_row(row: &Row, member: MemberId) -> Self {
+        Self {
+            member,
+            address: row.address,
+            bytes: u64::from(row.frame_bytes),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            away: None,
+        }
+    }
 }
 
 /// Where an envelope stands that other nodes carry.
@@ -50,6 +78,8 @@ pub(super) struct OutboxUse {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     items: BTreeMap<RecordId, Item>,
+    /// The same by age, for whoever asks what has waited longest.
+    by_age: BTreeSet<(Timestamp, RecordId)>,
     usage: BTreeMap<MemberId, OutboxUse>,
     due: BTreeSet<(u64, RecordId)>,
     swept: Option<RecordId>,
@@ -68,26 +98,21 @@ impl Outbox {
         self.usage.get(&member).copied().unwrap_or_default()
     }
 
-    /// Counts an envelope against `member`. Where it is there already, nothing changes.
-    pub(super) fn insert(
-        &mut self,
-        id: RecordId,
-        member: MemberId,
-        address: Address,
-        bytes: u64,
-        expires_at: Timestamp,
-    ) {
+    /// Counts an envelope against its member. Where it is there already, nothing changes.
+    pub(super) fn insert(&mut self, id: RecordId, item: Item) {
         if self.items.contains_key(&id) {
             return;
         }
-        self.items.insert(id, Item { member, address, bytes, expires_at, away: None });
-        let used = self.usage.entry(member).or_default();
+        let used = self.usage.entry(item.member).or_default();
         used.envelopes += 1;
-        used.bytes += bytes;
+        used.bytes += item.bytes;
+        self.by_age.insert((item.created_at, id));
+        self.items.insert(id, item);
     }
 
     pub(super) fn remove(&mut self, id: &RecordId) {
         let Some(item) = self.items.remove(id) else { return };
+        self.by_age.remove(&(item.created_at, *id));
         if let Some(away) = item.away {
             self.due.remove(&(away.next_ms, *id));
         }
@@ -147,6 +172,17 @@ impl Outbox {
         expired
     }
 
+    /// What all members have in it.
+    pub(super) fn total(&self) -> OutboxUse {
+        let bytes = self.usage.values().map(|used| used.bytes).sum();
+        OutboxUse { envelopes: self.items.len() as u64, bytes }
+    }
+
+    /// Those that have waited longest, by the times that their authors wrote on them.
+    pub(super) fn oldest(&self) -> impl Iterator<Item = (RecordId, &Item)> {
+        self.by_age.iter().filter_map(|(_, id)| Some((*id, self.items.get(id)?)))
+    }
+
     /// The ids, in order.
     pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
         self.items.keys().copied()
@@ -163,10 +199,16 @@ mod tests {
         RecordId([n; 32])
     }
 
+    /// The one that was made last expires first.
+    fn item(n: u8) -> Item {
+        let (created_at, expires_at) = (Timestamp(100 - u64::from(n)), Timestamp(u64::from(n)));
+        Item { member: ANA, address: Address([n; 32]), bytes: 10, created_at, expires_at, away: None }
+    }
+
     fn filled() -> Outbox {
         let mut outbox = Outbox::default();
         for n in 0..5 {
-            outbox.insert(id(n), ANA, Address([n; 32]), 10, Timestamp(u64::from(n)));
+            outbox.insert(id(n), item(n));
         }
         outbox
     }
@@ -174,11 +216,21 @@ mod tests {
     #[test]
     fn usage_follows_what_is_in_it() {
         let mut outbox = filled();
-        outbox.insert(id(0), ANA, Address([0; 32]), 10, Timestamp(0));
+        outbox.insert(id(0), item(0));
         assert_eq!(outbox.usage(ANA), OutboxUse { envelopes: 5, bytes: 50 });
         outbox.remove(&id(0));
         outbox.remove(&id(0));
         assert_eq!(outbox.usage(ANA), OutboxUse { envelopes: 4, bytes: 40 });
+        outbox.insert(id(9), Item { member: MemberId([2; 16]), ..item(9) });
+        assert_eq!(outbox.total(), OutboxUse { envelopes: 5, bytes: 50 });
+    }
+
+    #[test]
+    fn what_has_waited_longest_comes_first() {
+        let mut outbox = filled();
+        outbox.remove(&id(3));
+        let oldest: Vec<RecordId> = outbox.oldest().map(|(id, _)| id).collect();
+        assert_eq!(oldest, [id(4), id(2), id(1), id(0)]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Waiting {
     Signing,
     /// This node is one of the mailbox's homes, but the grant under which it may sign has run out.
     GrantOver,
+    /// This node is one of the mailbox's homes, and its reader has used up what members may have uncollected.
+    MailboxFull,
     /// No other node is connected.
     Alone,
     /// The mailbox's shard is not carried here, and no node that carries it is connected.
@@ -37,12 +39,44 @@ pub enum Waiting {
     NoReceipt,
 }
 
+impl Waiting {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Signing,
+        Self::GrantOver,
+        Self::MailboxFull,
+        Self::Alone,
+        Self::NoCarrier,
+        Self::NotTaken,
+        Self::Handed,
+        Self::NoReceipt,
+    ];
+
+    /// Its name in reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signing => "signing",
+            Self::GrantOver => "grant-over",
+            Self::MailboxFull => "mailbox-full",
+            Self::Alone => "alone",
+            Self::NoCarrier => "no-carrier",
+            Self::NotTaken => "not-taken",
+            Self::Handed => "handed",
+            Self::NoReceipt => "no-receipt",
+        }
+    }
+}
+
 impl std::fmt::Display for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Signing => "this node is a home of its mailbox and is about to sign its receipt",
             Self::GrantOver => {
                 "this node is a home of its mailbox and may sign no receipt until the recipient's client renews its grant"
+            }
+            Self::MailboxFull => {
+                "the recipient's mailbox is full: this node is its home, and vouches for nothing more until some is collected"
             }
             Self::Alone => "this node is connected to no other node",
             Self::NoCarrier => "no node that carries its shard is connected yet",
@@ -63,12 +97,18 @@ impl Relay {
         Standing { now, waiting: self.waiting(now, address, id, store) }
     }
 
-    fn waiting(&self, now: Timestamp, address: &Address, id: &RecordId, store: &dyn Store) -> Waiting {
+    pub(super) fn waiting(&self, now: Timestamp, address: &Address, id: &RecordId, store: &dyn Store) -> Waiting {
         if self.registry.contains(address) {
             // Where the store cannot be read nothing speaks against a receipt.
             let grants = store.registrations(address).unwrap_or_default();
             let over = !grants.is_empty() && grants.iter().all(|row| row.grant.until < now);
-            return if over { Waiting::GrantOver } else { Waiting::Signing };
+            // It is counted in the mailbox already, so that what there is no room for is what is over the quota.
+            let has_room = self.registry.has_room(address, 0, &self.config.limits);
+            return match (over, has_room) {
+                (true, _) => Waiting::GrantOver,
+                (false, false) => Waiting::MailboxFull,
+                (false, true) => Waiting::Signing,
+            };
         }
         if self.peers.is_empty() {
             return Waiting::Alone;

@@ -391,6 +391,8 @@ pub enum Tally {
     GossipDuplicate,
     /// A record that gossip had not brought came by sync.
     SyncRepaired,
+    /// Of these, one that gossip should have brought: made while the neighbour that brought it was connected.
+    GossipMissed,
     /// A sync with a peer ended well.
     SyncDone,
     /// A sync with a peer failed.

@@ -7,6 +7,7 @@ use crate::store::{MemberId, Store, StoreError};
 use super::{
     Relay,
     limits::{EXPIRE_EVERY_MS, LOAD_PAGE, OUTBOX_SWEEP_PER_TICK, REFRESH_PER_TICK},
+    outbox::{Away, Item},
     turn::Turn,
     types::{Now, Output, Tally},
 };
@@ -80,10 +81,10 @@ impl Relay {
             for (id, member) in page {
                 after = Some(id);
                 let Some(row) = store.row(&id)? else { continue };
-                self.outbox.insert(id, member, row.address, u64::from(row.frame_bytes), row.expires_at);
+                self.outbox.insert(id, Item::of_row(&row, member));
                 let shard = row.address.shard(self.config.params.bits);
                 if !self.carriage.carries(shard) {
-                    self.outbox.set_away(&id, Some(super::outbox::Away::due_at(shard, now.mono_ms)));
+                    self.outbox.set_away(&id, Some(Away::due_at(shard, now.mono_ms)));
                 }
             }
             if is_last {

@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     network::{Command, Event},
     relay::{Answer, CallError, CallId, Input, Now, Output, Relay},
-    runtime::{handle::Call, host::Host, hub::Hub, writer::Job},
+    runtime::{counts::Counts, growth::Growth, handle::Call, host::Host, hub::Hub, report::Facts, writer::Job},
     store::Store,
 };
 
@@ -67,6 +67,8 @@ pub(crate) struct State {
     peers: BTreeSet<NodeId>,
     warnings: VecDeque<String>,
     maintained: Instant,
+    counts: Counts,
+    growth: Growth,
 }
 
 impl State {
@@ -80,6 +82,8 @@ impl State {
             peers: BTreeSet::new(),
             warnings: warnings.into(),
             maintained: now,
+            counts: Counts::default(),
+            growth: Growth::default(),
         }
     }
 
@@ -225,6 +229,10 @@ impl Driver {
             let now = self.host.wall_clock();
             let _ = self.writer.send(Job::Maintain { now });
             self.host.runs_at(now);
+            let now_ms = self.now().mono_ms;
+            if self.state.growth.is_due(now_ms) {
+                self.state.growth.note(now_ms, self.store.footprint().log_bytes);
+            }
         }
     }
 
@@ -248,6 +256,14 @@ impl Driver {
             }
             Call::Standing { address, id, answer } => {
                 let _ = answer.send(self.relay.standing(self.now(), &address, &id, &*self.store));
+                return;
+            }
+            Call::Report { answer } => {
+                let _ = answer.send(Box::new(self.facts()));
+                return;
+            }
+            Call::Progress { answer } => {
+                let _ = answer.send((self.now(), self.relay.progress().clone()));
                 return;
             }
             Call::Peers { answer } => {
@@ -286,6 +302,17 @@ impl Driver {
             outbox: totals.outbox,
             uptime_seconds: self.state.started.elapsed().as_secs(),
             warnings: self.state.warnings.iter().cloned().collect(),
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let now = self.now();
+        Facts {
+            node: self.secret.public(),
+            time: now.wall,
+            relay: self.relay.report(now, &*self.store),
+            counts: self.state.counts.clone(),
+            growth: self.state.growth.clone(),
         }
     }
 
@@ -369,6 +396,7 @@ impl Driver {
             Output::Kept { id, way, from } => self.host.kept(&id, way, from.as_ref()),
             Output::Count(tally) => {
                 self.metrics.count(&tally);
+                self.state.counts.count(&tally);
                 self.host.counted(&tally);
             }
             Output::Warn(text) => self.state.warn(text),

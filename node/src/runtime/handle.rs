@@ -1,20 +1,22 @@
 //! The handle: what the API may ask of a running node. Cheap to clone.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use griot_protocol::{
     Address, Cursor, Grant, MailboxKeys, NetworkParams, NodeId, RecordId, RecordKind,
-    api::{Accepted, NodeInfo, PeerInfo, RecordState, RecordStatus},
+    api::{Accepted, NodeInfo, NodeReport, PeerInfo, RecordState, RecordStatus},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    relay::{Answer, CallError, Standing},
+    identity,
+    relay::{Answer, CallError, Now, Standing, sync::Progress},
     runtime::{
         host::Host,
         hub::Hub,
         page::{self, Page},
+        report::{self, Facts},
     },
     store::{Holding, MemberId, MemberRow, Store, StoreError},
 };
@@ -71,6 +73,12 @@ pub(crate) enum Call {
     },
     Peers {
         answer: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    Report {
+        answer: oneshot::Sender<Box<Facts>>,
+    },
+    Progress {
+        answer: oneshot::Sender<(Now, BTreeMap<NodeId, Progress>)>,
     },
     Standing {
         address: Address,
@@ -189,7 +197,27 @@ impl Handle {
     /// # Errors
     /// The node is shutting down.
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, HandleError> {
-        self.ask(|answer| Call::Peers { answer }).await
+        let mut peers = self.ask(|answer| Call::Peers { answer }).await?;
+        let (now, progress) = self.ask(|answer| Call::Progress { answer }).await?;
+        let named = progress.iter().filter_map(|(node, progress)| Some((identity::peer_id(node)?, progress)));
+        let named: BTreeMap<String, &Progress> = named.map(|(peer, progress)| (peer.to_string(), progress)).collect();
+        for peer in &mut peers {
+            if let Some(progress) = named.get(&peer.peer_id) {
+                say_progress(peer, now, progress);
+            }
+        }
+        Ok(peers)
+    }
+
+    /// How the node does, for its operator. Only one report should be under way at a time: each reads a thousand records.
+    ///
+    /// # Errors
+    /// Reading the store failed, or the node is shutting down.
+    pub async fn report(&self) -> Result<NodeReport, HandleError> {
+        let facts = self.ask(|answer| Call::Report { answer }).await?;
+        let store = Arc::clone(&self.inner.store);
+        let assessed = tokio::task::spawn_blocking(move || report::assess(&facts, &*store)).await;
+        Ok(assessed.map_err(|_| HandleError::Closed)??)
     }
 
     /// What is known about a record, with the receipts and acks that name it.
@@ -267,4 +295,17 @@ impl Handle {
         self.inner.calls.send(call(sender)).await.map_err(|_| HandleError::Closed)?;
         receiver.await.map_err(|_| HandleError::Closed)
     }
+}
+
+/// What the relay knows of a peer, beside what the network side does.
+fn say_progress(peer: &mut PeerInfo, now: Now, progress: &Progress) {
+    if let Some(together_ms) = progress.together_ms {
+        let seconds = now.mono_ms.saturating_sub(together_ms) / 1000;
+        peer.last_sync = Some(now.wall.minus(seconds));
+        peer.last_sync_seconds = Some(seconds);
+        peer.sync_received = Some(progress.received);
+        peer.sync_sent = Some(progress.sent);
+    }
+    peer.sync_failures = progress.failures;
+    peer.sync_error = progress.why.map(ToOwned::to_owned);
 }

@@ -10,6 +10,8 @@
 //! A segment's file is removed only when nothing in the index points into it and a checkpoint lies beyond all the
 //! copies, so that no replay will ever ask for it.
 
+use std::sync::atomic::Ordering;
+
 use griot_protocol::{
     RecordId,
     entry::{ENTRY_FRAME_BYTES_MAX, ENTRY_HEADER_BYTES, Scan, scan},
@@ -34,7 +36,11 @@ impl DiskStore {
     pub(super) fn housekeeping(&self) -> Result<Maintenance, StoreError> {
         let mut done = Maintenance::default();
         self.prepare_segment()?;
-        let tail = self.writer().segment;
+        let (tail, offset) = {
+            let tail = self.writer();
+            (tail.segment, tail.offset)
+        };
+        self.log_used.store(self.log.used(tail, offset), Ordering::Relaxed);
         let oldest = self.log.segments().first().map(|(number, _)| *number).filter(|number| *number < tail);
         let chosen = oldest.filter(|number| self.is_worth_reclaiming(*number, tail));
         if let Some(number) = chosen {

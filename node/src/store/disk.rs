@@ -18,7 +18,10 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -26,8 +29,8 @@ use bytes::Bytes;
 use griot_protocol::{Address, Hour, RecordId, Shard, ShardBits, Timestamp, postage::bits_of};
 
 use super::{
-    Digest, Entry, Maintenance, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer, Row, Store,
-    StoreError, SyncSet, Totals, Usage,
+    Digest, Entry, Footprint, Maintenance, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer,
+    Row, Store, StoreError, SyncSet, Totals, Usage,
     apply::{Changes, sweep},
     giving::{Giver, INDEX_WAITS},
     index::{Checkpoint, Index, broken},
@@ -106,6 +109,9 @@ pub struct DiskStore {
     writer: Mutex<Tail>,
     queue: Mutex<VecDeque<Waiting>>,
     pub(super) checkpoint: Mutex<Checkpoint>,
+    /// Bytes of the log in use, noted by housekeeping: to measure them takes the writer's lock, and so a sync's time.
+    pub(super) log_used: AtomicU64,
+    reserve_bytes: u64,
     bits: ShardBits,
     epoch: u64,
     /// Holds the directory's lock until the store is dropped.
@@ -148,6 +154,7 @@ impl DiskStore {
         let checkpoint = Checkpoint { segment: 0, offset: 0, next_batch: 0 };
         let (index, tables) = (Arc::new(parts.index), Arc::new(RwLock::new(parts.tables)));
         let (giver, thread) = Giver::start(Arc::clone(&index), Arc::clone(&tables), options.index_waits)?;
+        let log_used = parts.log.used(parts.tail.segment, parts.tail.offset);
         Ok(Self {
             index,
             giver,
@@ -159,6 +166,8 @@ impl DiskStore {
             writer: Mutex::new(parts.tail),
             queue: Mutex::new(VecDeque::new()),
             checkpoint: Mutex::new(checkpoint),
+            log_used: AtomicU64::new(log_used),
+            reserve_bytes: options.reserve_bytes,
             bits: options.bits,
             epoch: parts.epoch,
             _lock: parts.lock,
@@ -411,6 +420,10 @@ impl Store for DiskStore {
 
     fn totals(&self) -> Totals {
         self.tables().totals()
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint { log_bytes: self.log_used.load(Ordering::Relaxed), reserve_bytes: self.reserve_bytes }
     }
 
     fn oldest_uncollected(&self) -> Option<Timestamp> {

@@ -156,6 +156,13 @@ impl Log {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
 
+    /// Bytes of segments that are written, where the next write goes to `offset` of `segment`: what was made in advance
+    /// is none of them.
+    pub(super) fn used(&self, segment: u32, offset: u64) -> u64 {
+        let before = self.segments().into_iter().filter(|(number, _)| *number < segment);
+        before.map(|(_, segment)| segment.bytes).sum::<u64>() + offset
+    }
+
     /// Makes an empty segment after the last one, with room for `room` bytes of entries.
     pub(super) fn create_segment(&self, room: u64) -> Result<u32, StoreError> {
         let bytes = self.segment_bytes.max(HEADER_BYTES + room);

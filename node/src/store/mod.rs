@@ -275,6 +275,15 @@ pub struct Totals {
     pub marks: u64,
 }
 
+/// What a store takes of its disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes of the log in use: what was written and not given back, as of the last [`Store::maintain`].
+    pub log_bytes: u64,
+    /// Bytes of the disk that are kept free.
+    pub reserve_bytes: u64,
+}
+
 /// A peer to dial again, with the addresses that worked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RememberedPeer {
@@ -465,6 +474,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Totals.
     fn totals(&self) -> Totals;
+
+    /// What it takes of its disk. Answered at once: it is asked while records come in.
+    fn footprint(&self) -> Footprint {
+        Footprint { log_bytes: self.totals().bytes, reserve_bytes: 0 }
+    }
 
     /// When the oldest held, unacked envelope of a registered mailbox was created.
     fn oldest_uncollected(&self) -> Option<Timestamp>;

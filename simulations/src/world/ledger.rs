@@ -208,6 +208,7 @@ impl State {
             Tally::Refused(reason, way) => (("refused", reason, way), 1),
             Tally::GossipDuplicate => (("gossip_duplicates", "", ""), 1),
             Tally::SyncRepaired => (("sync_repaired", "", ""), 1),
+            Tally::GossipMissed => (("gossip_missed", "", ""), 1),
             Tally::SyncDone => (("sync_done", "", ""), 1),
             Tally::SyncFailed => (("sync_failed", "", ""), 1),
             Tally::SyncBytesOut(bytes) => (("sync_bytes_out", "", ""), bytes),

@@ -78,17 +78,13 @@ impl Reconnect {
         };
         PeerInfo {
             peer_id: peer.map(|peer| peer.to_string()).unwrap_or_default(),
-            connected: false,
             addresses: addresses.iter().map(ToString::to_string).collect(),
-            agent: None,
-            rtt_ms: None,
-            last_sync: None,
-            configured: false,
             state,
             next_try_seconds: at_ms.map(|at| at.saturating_sub(now_ms).div_ceil(1000)),
             failures: retry.failures,
             last_error: retry.error.clone(),
             last_seen,
+            ..PeerInfo::default()
         }
     }
 }

@@ -177,6 +177,9 @@ impl Task {
         match event {
             identify::Event::Received { connection_id, peer_id, info } => {
                 if info.protocol_version == self.protocol_version {
+                    if let Some(peer) = self.peers.get_mut(&peer_id) {
+                        peer.sees_us_at = Some(info.observed_addr);
+                    }
                     self.on_confirmed(peer_id, &info.agent_version);
                     self.on_addresses(peer_id, connection_id, info.listen_addrs);
                 } else {

@@ -31,6 +31,8 @@ pub(super) struct Peer {
     pub parting: bool,
     pub agent: Option<String>,
     pub rtt_ms: Option<u64>,
+    /// Our address as it sees it.
+    pub sees_us_at: Option<Multiaddr>,
     held: Vec<Event>,
     held_bytes: usize,
 }
@@ -45,6 +47,7 @@ impl Peer {
             parting: false,
             agent: None,
             rtt_ms: None,
+            sees_us_at: None,
             held: Vec::new(),
             held_bytes: 0,
         }
@@ -126,13 +129,12 @@ impl Peers {
             addresses: peer.connections.values().map(|(address, _)| address.to_string()).collect(),
             agent: peer.agent.clone(),
             rtt_ms: peer.rtt_ms,
-            last_sync: None,
+            dialled_us: peer.connections.values().any(|(_, dialled)| !dialled),
+            sees_us_at: peer.sees_us_at.as_ref().map(ToString::to_string),
             configured: is_configured(id),
             state: PeerState::Connected,
-            next_try_seconds: None,
-            failures: 0,
-            last_error: None,
-            last_seen: None,
+            // When they last synced is the relay's to say.
+            ..PeerInfo::default()
         })
         .collect()
     }

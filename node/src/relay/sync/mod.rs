@@ -36,6 +36,7 @@
 mod holds;
 pub mod limits;
 mod neighbour;
+mod progress;
 mod reconcile;
 mod respond;
 mod session;
@@ -51,12 +52,14 @@ use griot_protocol::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub use self::progress::Progress;
 use self::{
     limits::{
         ACCOUNTS_MAX, CONTINUE_MS, INTERVAL_JITTER_MS, INTERVAL_MS, PEER_UP_JITTER_MS, SESSIONS_MAX, SKIPPED_MS,
         SPREAD_MS, SPREAD_PEERS, YIELD_MS,
     },
     neighbour::{Account, Neighbour},
+    progress::Meetings,
     respond::{Reply, Responder},
     session::{Context, End, Session, Step},
 };
@@ -67,6 +70,9 @@ use crate::{
 
 /// Exchange ids with this bit are sync's own; the relay's have it clear.
 pub const EXCHANGE_BIT: u64 = 1 << 63;
+
+/// Why a session that used up its budget without any use is called failed.
+const MUCH_FOR_NOTHING: &str = "much work for nothing";
 
 /// What sync must know of its node.
 #[derive(Clone, Debug)]
@@ -149,6 +155,7 @@ pub struct Sync {
     /// When each carried shard is compared with some neighbour next.
     next_ms: BTreeMap<Shard, u64>,
     accounts: BTreeMap<NodeId, Account>,
+    meetings: Meetings,
     exchanges: u64,
     has_room: bool,
     marks_from: Hour,
@@ -166,6 +173,7 @@ impl Sync {
             sessions: BTreeMap::new(),
             next_ms: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            meetings: Meetings::default(),
             exchanges: 0,
             has_room: true,
             marks_from: Hour(0),
@@ -243,6 +251,17 @@ impl Sync {
         exchange.0 & EXCHANGE_BIT != 0
     }
 
+    /// The relay moved records with a peer outside of any session.
+    pub fn moved_aside(&mut self, peer: NodeId, received: u32, sent: u32) {
+        self.meetings.moved(peer, received.into(), sent.into());
+    }
+
+    /// How it stands with each neighbour, those that are gone included.
+    #[must_use]
+    pub const fn progress(&self) -> &BTreeMap<NodeId, Progress> {
+        self.meetings.each()
+    }
+
     /// Sessions under way.
     #[must_use]
     pub fn sessions(&self) -> usize {
@@ -313,6 +332,10 @@ impl Sync {
         let reply = self.reply(now, peer, request, store, &mut outputs);
         if let Some(account) = self.accounts.get_mut(&peer) {
             account.charge(reply.units);
+        }
+        self.meetings.moved(peer, reply.pushed.len() as u64, reply.served);
+        if reply.agrees {
+            self.meetings.together(peer, now.mono_ms);
         }
         let response = reply.response.encode();
         outputs.push(SyncOutput::Count(Tally::SyncBytesOut(response.len() as u64)));
@@ -419,6 +442,8 @@ impl Sync {
         let shard = session.shard;
         let jitter: u8 = self.random.random();
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        let (received, sent) = session.moved();
+        self.meetings.moved(peer, received, sent);
         match end {
             End::Done => neighbour.succeeded(),
             End::More if session.was_useful() => {
@@ -436,15 +461,21 @@ impl Sync {
             }
         }
         match end {
-            End::Done | End::Skipped => out.push(SyncOutput::Count(Tally::SyncDone)),
+            End::Done => {
+                out.push(SyncOutput::Count(Tally::SyncDone));
+                self.meetings.together(peer, now.mono_ms);
+            }
+            End::Skipped => out.push(SyncOutput::Count(Tally::SyncDone)),
             End::NotCarried => out.push(SyncOutput::Ended { peer, shard, reason: "not carried" }),
             End::More if session.was_useful() => {}
             End::More => {
                 out.push(SyncOutput::Count(Tally::SyncFailed));
-                out.push(SyncOutput::Ended { peer, shard, reason: "much work for nothing" });
+                self.meetings.failed(peer, MUCH_FOR_NOTHING);
+                out.push(SyncOutput::Ended { peer, shard, reason: MUCH_FOR_NOTHING });
             }
             End::Failed(reason) => {
                 out.push(SyncOutput::Count(Tally::SyncFailed));
+                self.meetings.failed(peer, reason);
                 out.push(SyncOutput::Ended { peer, shard, reason });
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use griot_protocol::{
     NetworkParams, RecordId, Shard, Timestamp,
-    sync::{FrameBudget, Open, Opened, SyncRequest, SyncResponse, root},
+    sync::{FrameBudget, Open, Opened, Set, SyncRequest, SyncResponse, root},
 };
 
 use super::{
@@ -31,11 +31,15 @@ pub(super) struct Reply {
     /// Ids that the neighbour offered.
     pub offered: Vec<RecordId>,
     pub units: u64,
+    /// Frames that the neighbour fetched.
+    pub served: u64,
+    /// Whether both sides turned out to have the same, acks and all.
+    pub agrees: bool,
 }
 
 impl Reply {
     pub fn new(response: SyncResponse) -> Self {
-        Self { response, pushed: Vec::new(), offered: Vec::new(), units: REQUEST_UNITS }
+        Self { response, pushed: Vec::new(), offered: Vec::new(), units: REQUEST_UNITS, served: 0, agrees: false }
     }
 
     fn costing(self, units: u64) -> Self {
@@ -87,12 +91,14 @@ impl Responder<'_> {
         let first = open.first.max(first_hour(self.wall));
         let digests = digests(self.store, open.set, open.shard, first);
         let same = root(&digests) == open.root;
-        Reply::new(SyncResponse::Opened(Opened {
+        let reply = Reply::new(SyncResponse::Opened(Opened {
             postage_bits: self.params.postage_bits,
             time: self.wall,
             first,
             digests: (!same).then_some(digests),
-        }))
+        }));
+        // The rest is compared last, once the acks are the same.
+        Reply { agrees: same && open.set == Set::Rest, ..reply }
     }
 
     fn fetch(&self, ids: &[RecordId]) -> Result<Reply, StoreError> {
@@ -109,7 +115,9 @@ impl Responder<'_> {
             }
         }
         let units = (frames.len() + not_held.len()) as u64 * FRAME_UNITS;
-        Ok(Reply::new(SyncResponse::Frames { frames: frames.into_frames(), not_held }).costing(units))
+        let served = frames.len() as u64;
+        let reply = Reply::new(SyncResponse::Frames { frames: frames.into_frames(), not_held });
+        Ok(Reply { served, ..reply }.costing(units))
     }
 
     fn about(&self, ids: &[RecordId]) -> Result<Reply, StoreError> {

@@ -71,7 +71,7 @@ enum Phase {
     Reconciling(Box<Batch>),
     Fetching { window: Vec<RecordId> },
     Settling { window: Vec<RecordId>, until_ms: u64 },
-    Pushing,
+    Pushing { offered: u64 },
 }
 
 /// One session. See the [module](self).
@@ -93,8 +93,8 @@ pub(super) struct Session {
     sought: bool,
     /// Records that this session brought here.
     brought: u64,
-    /// Pushes that the neighbour took.
-    pushes: u64,
+    /// Records that the neighbour took.
+    pushed: u64,
 }
 
 impl From<StoreError> for End {
@@ -131,7 +131,7 @@ impl Session {
             skipped: false,
             sought: false,
             brought: 0,
-            pushes: 0,
+            pushed: 0,
         };
         context.neighbour.fetched.forget(context.now.mono_ms);
         context.neighbour.pushed.forget(context.now.mono_ms);
@@ -163,14 +163,19 @@ impl Session {
 
     /// Whether this session was worth its while.
     pub fn was_useful(&self) -> bool {
-        self.brought > 0 || self.pushes > 0
+        self.brought > 0 || self.pushed > 0
+    }
+
+    /// Records that came here, and that the neighbour took.
+    pub const fn moved(&self) -> (u64, u64) {
+        (self.brought, self.pushed)
     }
 
     /// Whether another session should leave this id to this one.
     fn is_fetching(&self, id: &RecordId) -> bool {
         match &self.phase {
             Phase::Fetching { window } | Phase::Settling { window, .. } => window.binary_search(id).is_ok(),
-            Phase::Opening | Phase::Reconciling(_) | Phase::Pushing => false,
+            Phase::Opening | Phase::Reconciling(_) | Phase::Pushing { .. } => false,
         }
     }
 
@@ -219,12 +224,11 @@ impl Session {
             (Phase::Fetching { window }, SyncResponse::Frames { frames, not_held }) => {
                 self.fetched(window, frames, &not_held, context)
             }
-            (Phase::Pushing, SyncResponse::Pushed { taken }) => {
+            (Phase::Pushing { offered }, SyncResponse::Pushed { taken }) => {
                 if taken == 0 {
                     self.have.clear();
-                } else {
-                    self.pushes += 1;
                 }
+                self.pushed += u64::from(taken).min(offered);
                 self.advance(context)
             }
             _ => Err(End::Failed("an answer to another question")),
@@ -426,7 +430,7 @@ impl Session {
             self.have.clear();
             return Ok(None);
         }
-        self.phase = Phase::Pushing;
+        self.phase = Phase::Pushing { offered: frames.len() as u64 };
         Ok(Some(Step::Ask(SyncRequest::Push { frames: frames.into_frames() })))
     }
 }

@@ -8,4 +8,5 @@ mod large;
 mod neighbours;
 mod outbox;
 mod receipts;
+mod report;
 mod standing;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part, and a test that fails may panic")]
 
+pub mod workload;
+
 use griot_node::store::{Entry, Local, MemberId, Outcome, Position, Store, SyncSet};
 use griot_protocol::{
     AckItem, Address, Body, CollectSecret, DeliverSecret, Grant, Hour, MailboxKeys, MailboxKind, NetworkName,

@@ -152,7 +152,8 @@ impl Log {
         }
         let marker = marker.or(guessed);
         if marker.is_none() && !segments.is_empty() {
-            let text = format!("no segment in {} has a readable header or first entry: restore a backup", dir.display());
+            let text =
+                format!("no segment in {} has a readable header or first entry: restore a backup", dir.display());
             return Err(StoreError::Schema(text));
         }
         let marker = marker.unwrap_or(fresh);

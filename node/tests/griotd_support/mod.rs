@@ -169,6 +169,7 @@ impl Line {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let request = request.header("content-type", kind).body(Body::from(body)).unwrap();
         let answer = async {
+            self.0.ready().await.ok()?;
             let response = self.0.send_request(request).await.ok()?;
             let status = response.status();
             Some((status, response.into_body().collect().await.ok()?.to_bytes()))

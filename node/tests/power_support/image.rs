@@ -136,9 +136,7 @@ impl Default for Image {
 
 fn empty(kind: Kind) -> Content {
     match kind {
-        Kind::File => {
-            Content::File { durable: Bytes::default(), current: Bytes::default(), unsynced: Vec::new() }
-        }
+        Kind::File => Content::File { durable: Bytes::default(), current: Bytes::default(), unsynced: Vec::new() },
         Kind::Directory => {
             Content::Directory { durable: BTreeMap::new(), current: BTreeMap::new(), unsynced: Vec::new() }
         }
@@ -210,11 +208,14 @@ impl Image {
 
     pub fn write(&mut self, number: u64, offset: u64, bytes: &[u8]) {
         let zeros = bytes.chunks(PAGE_BYTES as usize).all(|piece| piece == &ZERO_PAGE[..piece.len()]);
-        self.change(number, if zeros {
-            Change::Zeros { offset, length: bytes.len() as u64 }
-        } else {
-            Change::Write { offset, bytes: bytes.to_vec() }
-        });
+        self.change(
+            number,
+            if zeros {
+                Change::Zeros { offset, length: bytes.len() as u64 }
+            } else {
+                Change::Write { offset, bytes: bytes.to_vec() }
+            },
+        );
     }
 
     pub fn resize(&mut self, number: u64, size: u64) {

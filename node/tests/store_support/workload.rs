@@ -1,8 +1,8 @@
 //! What is asked of a store whose power fails: at random, but the same for the same seed; and what must be left of it.
 
 use griot_node::store::{
-    Entry, Local, MemberId, MemberRow, MemoryStore, Outcome, Position, RegistrationRow, RememberedPeer, Row,
-    Store, StoreError, Totals,
+    Entry, Local, MemberId, MemberRow, MemoryStore, Outcome, Position, RegistrationRow, RememberedPeer, Row, Store,
+    StoreError, Totals,
 };
 use griot_protocol::{RecordId, Timestamp};
 use rand::{RngExt, rngs::StdRng};

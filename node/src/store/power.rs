@@ -19,11 +19,11 @@ use super::{
 };
 
 /// Ways in which each power loss tears what was not synced.
-const TEARS: u64 = 3;
+const TEARS: u64 = 2;
 
-/// Lives whose every operation is a power loss, and the calls of each: some hundred operations.
-const SHORT_LIVES: u64 = 3;
-const SHORT_CALLS: usize = 14;
+/// Lives whose every operation is a power loss, and the calls of each: about a hundred operations.
+const SHORT_LIVES: u64 = 1;
+const SHORT_CALLS: usize = 24;
 
 /// Lives that lose power at random, how often, and the most operations between.
 const LONG_LIVES: u64 = 12;

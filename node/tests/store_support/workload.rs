@@ -8,7 +8,7 @@ use griot_protocol::{RecordId, Timestamp};
 use rand::{RngExt, rngs::StdRng};
 use std::collections::BTreeMap;
 
-use super::{Pool, START, assert_same, registered};
+use super::{Pool, START, assert_same, forget_killed_length, registered};
 
 /// One call, or a few that belong together.
 #[derive(Clone, Debug)]
@@ -203,6 +203,7 @@ impl Summary {
         let row = |id: &RecordId| {
             let mut row = store.row(id).unwrap()?;
             row.position = row.position.map(|_| Position(0));
+            forget_killed_length(&mut row);
             Some(row)
         };
         let ids: Vec<RecordId> = pool.records.iter().map(griot_protocol::Record::id).collect();

@@ -10,6 +10,10 @@
 //! where records become durable. [`runtime`] is the loop that feeds the relay and carries out what it says; [`network`]
 //! and [`api`] are the two doors to the world.
 
+// The helpers of the tests in `tests/` name this crate as they see it, and tests inside use them too.
+#[cfg(test)]
+extern crate self as griot_node;
+
 pub mod api;
 pub mod cli;
 pub mod config;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::backup::{BackupItem, ItemWriter};
-use crate::store::{Store, StoreError, SyncSet};
+use crate::store::{Holding, Store, StoreError, SyncSet};
 
 /// Rows read at a time.
 const STEP: usize = 1024;
@@ -77,7 +77,7 @@ pub fn write_bundle(
     let (mut writer, head) = BundleWriter::begin(&BundleHeader { network: network.clone(), created_at: now });
     out.write_all(&head)?;
     let mut count = 0;
-    each_record(store, |_, frame| {
+    each_record(store, |_, _, frame| {
         if let Ok(Some(frame)) = frame {
             out.write_all(&writer.entry(&frame)?)?;
             count += 1;
@@ -110,7 +110,7 @@ pub fn write_backup(store: &dyn Store, out: &mut dyn io::Write) -> Result<u64, T
         }
     }
     let mut count = 0;
-    each_record(store, |_, frame| {
+    each_record(store, |_, _, frame| {
         if let Ok(Some(frame)) = frame {
             writer.item(&BackupItem::Record(frame))?;
             count += 1;
@@ -139,12 +139,13 @@ pub fn write_backup(store: &dyn Store, out: &mut dyn io::Write) -> Result<u64, T
 /// The index cannot be read. A record that cannot be read counts as damaged.
 pub fn verify(store: &dyn Store, network: &NetworkName) -> Result<VerifySummary, StoreError> {
     let mut summary = VerifySummary::default();
-    let walked = each_record(store, |id, frame| {
+    let walked = each_record(store, |id, held, frame| {
         let bytes = match &frame {
             // A mark: known by id, without a body.
-            Ok(None) => return Ok(()),
+            Ok(None) if !held => return Ok(()),
             Ok(Some(frame)) => frame.len() as u64,
-            Err(_) => 0,
+            // What it could not read the store has dropped, so that sync brings it again.
+            Ok(None) | Err(_) => 0,
         };
         let proven = frame.ok().flatten().is_some_and(|frame| {
             Unverified::parse(frame).and_then(|record| record.verify(network)).is_ok_and(|record| record.id() == id)
@@ -169,16 +170,18 @@ pub fn verify(store: &dyn Store, network: &NetworkName) -> Result<VerifySummary,
 
 type Frame = Result<Option<Bytes>, StoreError>;
 
+/// Shows every id of the sync sets, whether its frame should be here, and the frame.
 fn each_record(
     store: &dyn Store,
-    mut visit: impl FnMut(RecordId, Frame) -> Result<(), TransferError>,
+    mut visit: impl FnMut(RecordId, bool, Frame) -> Result<(), TransferError>,
 ) -> Result<(), TransferError> {
     // Acks first, as in sync: whoever reads on learns early what need not be kept.
     for set in [SyncSet::Acks, SyncSet::Rest] {
         for shard in store.bits().shards() {
             for (hour, _) in store.digests(set, shard, Hour(0)) {
                 for (_, id) in store.bucket(set, shard, hour)? {
-                    visit(id, store.frame(&id))?;
+                    let held = store.row(&id)?.is_some_and(|row| row.holding == Holding::Held);
+                    visit(id, held, store.frame(&id))?;
                 }
             }
         }

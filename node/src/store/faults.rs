@@ -59,7 +59,7 @@ impl Inner {
 }
 
 #[derive(Clone, Default)]
-struct TestDisk(Arc<Mutex<Inner>>);
+pub(super) struct TestDisk(Arc<Mutex<Inner>>);
 
 struct TestFile {
     disk: TestDisk,
@@ -71,8 +71,19 @@ impl TestDisk {
         self.0.lock().unwrap()
     }
 
+    /// How many operations there were.
+    pub(super) fn operations(&self) -> usize {
+        self.inner().asked.len()
+    }
+
+    /// Fails after so many more operations.
+    pub(super) fn live_for(&self, operations: usize) {
+        let mut inner = self.inner();
+        inner.lives = Some(inner.asked.len() + operations);
+    }
+
     /// What is there after a power loss: synced names, synced bytes, and any of the sectors written since.
-    fn after_power_loss(&self, seed: u64) -> Self {
+    pub(super) fn after_power_loss(&self, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let survivors = Self::default();
         for (path, content) in &self.inner().durable_names {

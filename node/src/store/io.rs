@@ -2,8 +2,13 @@
 //! fails on demand, or is full.
 //!
 //! What is assumed of a real disk: after `sync_data` returns, what was written before survives a power loss; what
-//! was written since may survive in any subset of its 512-byte sectors; a file's name survives once its directory was
-//! synced.
+//! was written since may survive in any subset of its 512-byte sectors, each whole; a file's name survives once its
+//! directory was synced, and may or may not before. After a process was killed everything it wrote is seen and nothing
+//! of it need be durable, so opening a store syncs what it has read.
+//!
+//! Which tests hold the store to this: `power.rs` and `faults.rs` with a disk in memory, for every single operation;
+//! `tests/power_store.rs` and `tests/power_node.rs` with real files and processes on a FUSE file system that promises
+//! just this much (`tests/power_support/`).
 
 use std::{
     fs::{self, File, OpenOptions},

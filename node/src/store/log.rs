@@ -16,12 +16,12 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use griot_protocol::entry::{self, ENTRY_HEADER_BYTES, LogEntry, Marker, Place, Scan};
+use griot_protocol::entry::{self, ENTRY_FRAME_BYTES_MAX, ENTRY_HEADER_BYTES, LogEntry, Marker, Place, Scan};
 
 use super::{
     StoreError,
@@ -58,8 +58,8 @@ pub(super) struct Location {
 pub(super) struct Segment {
     pub file: Box<dyn DiskFile>,
     pub bytes: u64,
-    /// Whether its header was as it should be.
-    pub sound: bool,
+    /// Whether its header is as it should be.
+    pub sound: AtomicBool,
 }
 
 /// Where the next write goes. Whoever holds it is the writer.
@@ -112,9 +112,18 @@ fn read_header(file: &dyn DiskFile) -> io::Result<Option<Marker>> {
     Ok(marker.filter(|marker| header(*marker) == bytes))
 }
 
+/// The marker of a log as its first entry has it: where the entry is sound under it, it is right.
+fn guess_marker(file: &dyn DiskFile) -> io::Result<Option<Marker>> {
+    let mut bytes = vec![0; ENTRY_HEADER_BYTES + ENTRY_FRAME_BYTES_MAX];
+    let read = file.read_at(&mut bytes, HEADER_BYTES)?;
+    bytes.truncate(read);
+    let marker = bytes.first_chunk().copied().map(Marker);
+    Ok(marker.filter(|marker| matches!(entry::scan(&bytes, *marker), Scan::Entry(_))))
+}
+
 impl Log {
-    /// Opens the log in `dir`. `known` is the marker to fall back on where no header can be read, and `fresh` the one
-    /// of a log that is new.
+    /// Opens the log in `dir`. `fresh` is the marker of a log that is new. Where no header can be read, the first entry
+    /// of a segment tells the marker.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
@@ -123,7 +132,7 @@ impl Log {
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Self, StoreError> {
         let mut segments = BTreeMap::new();
-        let mut marker = None;
+        let (mut marker, mut guessed) = (None, None);
         for name in disk.list(&dir).map_err(io_error("reading", &dir))? {
             let path = dir.join(&name);
             if name.ends_with(".tmp") {
@@ -136,10 +145,15 @@ impl Log {
             let bytes = file.len().map_err(io_error("reading", &path))?;
             let found = read_header(&*file).map_err(io_error("reading", &path))?;
             marker = marker.or(found);
-            segments.insert(number, Arc::new(Segment { file, bytes, sound: found.is_some() }));
+            if marker.is_none() && guessed.is_none() {
+                guessed = guess_marker(&*file).map_err(io_error("reading", &path))?;
+            }
+            segments.insert(number, Arc::new(Segment { file, bytes, sound: found.is_some().into() }));
         }
+        let marker = marker.or(guessed);
         if marker.is_none() && !segments.is_empty() {
-            let text = format!("no segment in {} has a readable header: restore a backup", dir.display());
+            let text =
+                format!("no segment in {} has a readable header or first entry: restore a backup", dir.display());
             return Err(StoreError::Schema(text));
         }
         let marker = marker.unwrap_or(fresh);
@@ -178,7 +192,7 @@ impl Log {
             let _ = self.disk.remove(&temporary);
             io_error("making segment", &path)(error)
         })?;
-        let segment = Arc::new(Segment { file, bytes, sound: true });
+        let segment = Arc::new(Segment { file, bytes, sound: true.into() });
         self.segments.write().unwrap_or_else(PoisonError::into_inner).insert(number, segment);
         Ok(number)
     }
@@ -191,6 +205,12 @@ impl Log {
         self.disk.rename(temporary, path)?;
         self.disk.sync_dir(&self.dir)?;
         Ok(file)
+    }
+
+    /// Writes a segment's header again.
+    pub(super) fn write_header(&self, segment: &Segment) -> io::Result<()> {
+        segment.file.write_at(&header(self.marker), 0)?;
+        segment.file.sync_data()
     }
 
     /// Gives a segment back to the file system.

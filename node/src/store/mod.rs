@@ -23,7 +23,12 @@ mod memory;
 mod model;
 mod opening;
 mod overlay;
+#[cfg(test)]
+mod power;
 mod recovery;
+#[cfg(test)]
+#[path = "../../tests/store_support/mod.rs"]
+mod support;
 mod table;
 mod tables;
 mod verify;

@@ -29,6 +29,10 @@ const SCHEMA: &str = "griot store 1\n";
 /// Index directories that were moved aside are numbered up to here.
 const BROKEN_MAX: u32 = 1000;
 
+/// What a log is told by that is not there although there is an index of it.
+const LOG_GONE: &str = "the record log was gone, and another was begun. Neighbours are asked for its records; members, \
+                        registrations and the outbox come back only from a backup";
+
 /// Rows that are dropped at once after a replay.
 const SWEEP_ROWS: usize = 1024;
 
@@ -58,6 +62,7 @@ impl DiskStore {
         options: &Options,
     ) -> Result<(Self, OpenReport), StoreError> {
         let (log_dir, quarantine) = (dir.join("log"), dir.join("quarantine"));
+        let above = first_existing(dir);
         for dir in [dir, &log_dir, &quarantine] {
             make_private(dir).map_err(io_error("making", dir))?;
         }
@@ -68,9 +73,10 @@ impl DiskStore {
         let is_new = log.segments().is_empty();
         if is_new {
             log.create_segment(0)?;
-            fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("syncing", dir))?;
         }
+        sync_names(dir, &above, &log)?;
         let index_dir = dir.join("index");
+        let had_index = index_dir.exists();
         let mut report = OpenReport::default();
         let mut opened = open_index(&index_dir, &log, options).and_then(|opened| {
             let (opened, tail, found) = replay(opened, &log, &quarantine).map_err(|error| error.to_string())?;
@@ -86,7 +92,11 @@ impl DiskStore {
             report.quarantined.extend(found.quarantined);
             report.quarantined.dedup();
             (report.replayed, report.unknown) = (found.replayed, found.unknown);
-            report.rebuilt = (!is_new).then(|| why.clone());
+            report.rebuilt = match (is_new, had_index) {
+                (false, _) => Some(why.clone()),
+                (true, true) => Some(LOG_GONE.to_owned()),
+                (true, false) => None,
+            };
             opened = Ok((fresh, tail));
         }
         let (opened, tail) = opened.map_err(StoreError::Schema)?;
@@ -100,6 +110,28 @@ impl DiskStore {
 fn make_private(dir: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+}
+
+/// The nearest directory above `dir` that is there already.
+fn first_existing(dir: &Path) -> PathBuf {
+    let above = dir.ancestors().skip(1).find(|above| above.is_dir());
+    above.filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Makes durable that there is a store here: the names of its segments and directories, and its own. At every start,
+/// because whoever made them may have been killed before it came to this.
+fn sync_names(dir: &Path, above: &Path, log: &Log) -> Result<(), StoreError> {
+    log.disk.sync_dir(&log.dir).map_err(io_error("syncing", &log.dir))?;
+    let sync = |dir: &Path| fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("syncing", dir));
+    sync(dir)?;
+    for parent in dir.ancestors().skip(1).take_while(|parent| *parent != above && !parent.as_os_str().is_empty()) {
+        sync(parent)?;
+    }
+    match fs::File::open(above).and_then(|above| above.sync_all()) {
+        // A directory that this user may not read holds one that was there long before.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(io_error("syncing", above)),
+    }
 }
 
 fn take_lock(dir: &Path) -> Result<fs::File, StoreError> {
@@ -161,6 +193,9 @@ fn open_index(dir: &Path, log: &Log, options: &Options) -> Result<Opened, String
         let from = index.checkpoint()?.ok_or_else(missing)?;
         log.segment(from.segment).filter(|segment| from.offset <= segment.bytes).ok_or_else(missing)?;
         let furthest = index.load(&mut tables)?;
+        if let Some(number) = tables.live_segments().find(|number| log.segment(*number).is_none()) {
+            return Err(super::index::broken(&format!("segment {number} of the log, of which it speaks, is gone")));
+        }
         let furthest = (furthest.segment, u64::from(furthest.offset) + u64::from(furthest.bytes));
         Ok(Opened { index, tables, from, epoch, furthest })
     };

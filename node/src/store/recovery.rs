@@ -7,12 +7,13 @@
 //!   shows up: the log begins a write only after the one before it was synced, so this is damage. The broken bytes are
 //!   copied to a file in `quarantine/`, counted, and left to sync to bring back from another node;
 //! - what then remains at the end was never acknowledged: it is cut off and overwritten with zeros, so that the rest
-//!   of it can never be taken for an entry again.
+//!   of it can never be taken for an entry again;
+//! - the last write that was taken is synced: a process that was killed may not have come to it.
 
 use std::{
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -66,13 +67,15 @@ pub(super) fn recover(
     };
     for (number, segment) in log.segments().into_iter().filter(|(number, _)| *number >= first) {
         let from = if number == first { offset.max(HEADER_BYTES) } else { HEADER_BYTES };
-        if !segment.sound {
+        if !segment.sound.swap(true, Ordering::Relaxed) {
             reader.copy_to_quarantine(number, 0..HEADER_BYTES)?;
+            log.write_header(&segment).map_err(io_error("mending a header in", &log.dir))?;
         }
         reader.read_segment(number, &segment, from)?;
     }
     reader.hand_over()?;
     reader.cut()?;
+    reader.sync_last()?;
     Ok(reader.recovered)
 }
 
@@ -217,6 +220,14 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A process that was killed may have left its last write unsynced, and this one has read it all the same: before
+    /// anybody is told of it, it is made durable. All earlier writes are.
+    fn sync_last(&self) -> Result<(), StoreError> {
+        let last = self.log.segment(self.recovered.tail.segment).filter(|_| self.recovered.replayed > 0);
+        let synced = last.map_or(Ok(()), |segment| segment.file.sync_data());
+        synced.map_err(io_error("syncing", &self.log.dir))
     }
 
     /// Where the zeros begin that reach up to the end of a segment.

@@ -125,7 +125,12 @@ impl Tables {
         self.live.get(&segment).copied().unwrap_or(0)
     }
 
-    /// The same over all segments.
+    /// Segments with entries that are still needed there.
+    pub(super) fn live_segments(&self) -> impl Iterator<Item = u32> {
+        self.live.keys().copied()
+    }
+
+    /// Bytes of entries that are still needed, over all segments.
     pub(super) fn live_total(&self) -> u64 {
         self.live.values().sum()
     }

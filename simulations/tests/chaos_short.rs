@@ -1,0 +1,122 @@
+//! `griot-sim live`: a short run with every kind of fault keeps every promise, its files say what happened, and what it
+//! concludes can be concluded again from them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use griot_simulations::live::{
+    binaries,
+    chaos::{
+        ChaosPlan, Options, Summary, Topology,
+        check::{self, Frame},
+        clock,
+        disk::SmallDisk,
+        history::{Event, What},
+    },
+    skip,
+    wire::Wire,
+};
+
+/// Chosen because its forty seconds have every kind of fault.
+const SEED: u64 = 1;
+
+const MINUTES: f64 = 0.7;
+
+const NODES: usize = 4;
+
+fn live(args: &[&str]) -> Output {
+    Command::new(binaries::find("griot-sim").unwrap()).arg("live").args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn read_history(out: &Path) -> Vec<Event> {
+    let text = std::fs::read_to_string(out.join("history.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What this machine lacks.
+fn missing() -> Option<String> {
+    if let Err(error) = Wire::lay(1, 1) {
+        return Some(format!("network namespaces with TUN devices ({error})"));
+    }
+    if let Err(error) = SmallDisk::make() {
+        return Some(format!("mounting a tmpfs ({error})"));
+    }
+    clock::library().is_none().then(|| "libfaketime (Debian's package faketime)".to_owned())
+}
+
+#[test]
+fn a_short_run_keeps_every_promise_and_its_files_show_it() {
+    if let Some(reason) = missing() {
+        return skip(&reason).unwrap();
+    }
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_str().unwrap();
+    let (minutes, seed, nodes) = (MINUTES.to_string(), SEED.to_string(), NODES.to_string());
+    let what = ["--minutes", &minutes, "--seed", &seed, "--nodes", &nodes, "--topology", "ring"];
+    let output = live(&[&what[..], &["--out", folder, "--json"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(summary.broken, [], "{said}");
+    assert!(output.status.success(), "{said}");
+
+    // It did what the seed says, and all of it.
+    let options = Options {
+        minutes: MINUTES,
+        seed: SEED,
+        nodes: NODES,
+        topology: Some(Topology::Ring),
+        people: None,
+        rate: 2.0,
+        drain_seconds: 300,
+        out: None,
+    };
+    let plan: ChaosPlan =
+        serde_json::from_str(&std::fs::read_to_string(out.path().join("plan.json")).unwrap()).unwrap();
+    assert_eq!(plan, ChaosPlan::draw(&options, true, true).unwrap());
+    let history = read_history(out.path());
+    for planned in &plan.faults {
+        for edge in ["begins:", "ends:"] {
+            let text = format!("{edge} {}", planned.fault);
+            assert!(history.iter().any(|event| event.what == What::Fault { text: text.clone() }), "{text}");
+        }
+    }
+    assert!(summary.faults.len() >= 4, "{:?}", summary.faults);
+
+    // Something was sent, and all that was accepted came.
+    assert_eq!(summary.counts.sent as usize, plan.messages.len());
+    assert!(summary.counts.delivered >= summary.counts.accepted - summary.counts.expired);
+    assert!(summary.counts.delivered > summary.counts.sent / 2, "{:?}", summary.counts);
+    assert!(summary.replay.contains("--seed 1 "), "{}", summary.replay);
+
+    // The files alone give the same answer, and another one where they show that a message was lost.
+    let frame = Frame { nodes: NODES, end_ms: history.last().unwrap().at_ms, settled: true };
+    assert_eq!(check::check(&history, frame), []);
+    let lost = history.iter().find_map(|event| match &event.what {
+        What::Delivered { id, .. } => Some(id.clone()),
+        _ => None,
+    });
+    let lost = lost.unwrap();
+    let without: Vec<Event> =
+        history.into_iter().filter(|event| !matches!(&event.what, What::Delivered { id, .. } if *id == lost)).collect();
+    let broken = check::check(&without, frame);
+    assert!(broken.iter().any(|broken| matches!(broken, check::Broken::Lost { id, .. } if *id == lost)), "{broken:?}");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_before_anything_is_started() {
+    for (args, word) in [
+        (&["--minutes", "0"][..], "--minutes"),
+        (&["--nodes", "1"], "--nodes"),
+        (&["--people", "1"], "--people"),
+        (&["--minutes", "1", "calibrate"], "calibrate"),
+    ] {
+        let output = live(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(word), "{args:?}: {said}");
+    }
+}

@@ -48,9 +48,9 @@ Examples:
   griot-sim live --minutes 2 --nodes 5 --topology line --json
   griot-sim live calibrate --help                   measure instead
 
-It takes Linux, root, `ip` (Debian's iproute2) and, for wrong clocks, libfaketime (Debian's faketime). The nodes run in
-network namespaces that are made for the run and removed after it; nothing leaves the machine. Ctrl-C ends it early,
-cleans up, and writes what there is. Exit code 1: a promise was broken, and which one is printed.";
+It takes Linux, root and `ip` (Debian's iproute2). The nodes run in network namespaces that are made for the run and
+removed after it; nothing leaves the machine. Ctrl-C ends it early, cleans up, and writes what there is. Exit code 1: a
+promise was broken, and which one is printed.";
 
 /// Options of `griot-sim live`.
 #[derive(Debug, Args)]

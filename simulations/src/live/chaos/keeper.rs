@@ -134,7 +134,7 @@ impl Charge {
             Order::Launch => self.should_run = true,
             Order::Clock(offset_seconds) => {
                 self.kill();
-                if let Some(library) = clock::library() {
+                if let Ok(library) = clock::library() {
                     self.process.set_env(clock::env(&library, offset_seconds));
                 }
                 self.launch();

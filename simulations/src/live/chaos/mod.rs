@@ -87,10 +87,7 @@ pub enum ChaosError {
 pub async fn run(options: &Options) -> Result<Summary, ChaosError> {
     let mut left_out = Vec::new();
     let disks = disk::SmallDisk::make().map_err(|error| left_out.push(format!("disk full: {error}"))).is_ok();
-    let clocks = clock::library().is_some();
-    if !clocks {
-        left_out.push("clock: libfaketime is not installed (Debian's package faketime)".to_owned());
-    }
+    let clocks = clock::library().map_err(|error| left_out.push(format!("clock: {error}"))).is_ok();
     let plan = Arc::new(ChaosPlan::draw(options, disks, clocks)?);
     let replay = replay(options, &plan);
     progress(&format!("seed {}; the same again: {replay}", plan.seed));
@@ -180,13 +177,17 @@ async fn unfold(
     if !(written && arrived && left == 0) {
         progress(&format!("not everything has settled within {} s", options.drain_seconds));
     }
-    // Whatever came back would be seen here.
+    // Whatever comes back is seen by asking and reading once more.
+    progress("waiting for anything to come back …");
+    let settle_seconds = healed.elapsed().as_secs();
+    tokio::time::sleep(settle::AFTERMATH).await;
+    settle::all_gone(town, history, plan.nodes, deadline, &mut say).await;
     let silent = town.read_everything().await;
     if silent > 0 {
         progress(&format!("{silent} mailboxes could not be read to the end"));
     }
     drop((readers, writers));
-    healed.elapsed().as_secs()
+    settle_seconds
 }
 
 /// Tells how it goes, for ever.

@@ -17,6 +17,10 @@ use super::{
 /// How often nodes are asked.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long it is waited, after all is gone, for anything to come back: every node has then compared what it holds with a
+/// neighbour's at least once more (sync is every 30 s, give or take).
+pub(super) const AFTERMATH: Duration = Duration::from_secs(40);
+
 /// What a history says of its messages so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -79,7 +83,8 @@ pub(super) async fn all_arrived(history: &History, deadline: Instant, mut say: i
 }
 
 /// Asks every node about every message that was accepted, until each says what it has to say in the end: that it was acked,
-/// or has expired. Says how many answers were not so at the deadline.
+/// has expired, or is not known here (the ack came first, or the body did and is gone). Says how many answers were not so at
+/// the deadline.
 pub(super) async fn all_gone(
     town: &Arc<Town>,
     history: &Arc<History>,
@@ -140,7 +145,7 @@ async fn ask(
         if known.insert(id, state) != Some(state) {
             history.note(What::Status { node, id: id.to_string(), state, asked_ms });
         }
-        if !matches!(state, Some(RecordState::Acked | RecordState::Expired)) {
+        if matches!(state, Some(RecordState::Held | RecordState::Evicted)) {
             left.insert(id);
         }
     }

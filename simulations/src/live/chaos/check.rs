@@ -2,7 +2,7 @@
 //!
 //! | rule | broken by |
 //! |---|---|
-//! | accepted ⇒ delivered before it expires | [`Broken::Lost`] |
+//! | accepted ⇒ delivered before it expires, where the network was whole long enough for that | [`Broken::Lost`] |
 //! | delivered once, after dropping what one has | [`Broken::DeliveredTwice`] |
 //! | a feed gives a message once in one epoch, and its cursors grow | [`Broken::FedTwice`], [`Broken::CursorBack`] |
 //! | delivered ⇒ was sent, to that reader | [`Broken::Unsent`] |
@@ -25,11 +25,16 @@ use super::history::{Event, Id, What};
 /// allow a writer's clock as much (both are the protocol's), and a minute for what was on its way.
 pub const LATE_MS_MAX: u64 = (2 * griot_protocol::limits::AHEAD_SECONDS_MAX + 60) * 1000;
 
+/// How long a whole network may take to deliver what it has accepted: connections are made again within 15 seconds, and
+/// neighbours compare what they hold at once and then every 30, over several hops. What expires sooner may be lost.
+pub const WHOLE_MS_MIN: u64 = 120_000;
+
 /// A rule that did not hold, with what shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "snake_case")]
 pub enum Broken {
-    /// Accepted, not expired, and never delivered.
+    /// Accepted, never delivered, and there was time: it has not expired, or did so only when the network had been whole for
+    /// [`WHOLE_MS_MIN`].
     Lost {
         /// The message.
         id: Id,
@@ -143,8 +148,8 @@ pub struct Frame {
     pub nodes: usize,
     /// When the run ended, milliseconds since its beginning.
     pub end_ms: u64,
-    /// Whether the network was whole again at the end and had time: only then are *in the end* rules checked.
-    pub settled: bool,
+    /// Since when the network was whole at the end. Only where it was, and had time, are *in the end* rules checked.
+    pub whole_ms: Option<u64>,
 }
 
 /// Checks a history. What it gives is in order.
@@ -257,17 +262,18 @@ impl Checker {
     }
 
     fn end(mut self, frame: Frame) -> Vec<Broken> {
-        if frame.settled {
-            self.all_delivered(frame.end_ms);
+        if let Some(whole_ms) = frame.whole_ms {
+            self.all_delivered(frame.end_ms.min(whole_ms.saturating_add(WHOLE_MS_MIN)));
             self.none_forgotten(frame.end_ms);
             self.all_gone(frame.nodes);
         }
         self.broken.into_iter().collect()
     }
 
-    fn all_delivered(&mut self, end_ms: u64) {
+    /// What lived beyond that moment must have been delivered.
+    fn all_delivered(&mut self, moment_ms: u64) {
         for (id, accepted) in &self.accepted {
-            let Some(message) = self.sent.get(id).filter(|message| message.expires_ms > end_ms) else { continue };
+            let Some(message) = self.sent.get(id).filter(|message| message.expires_ms > moment_ms) else { continue };
             if !self.delivered.get(id).is_some_and(|readers| readers.contains(&message.reader)) {
                 let accepted = accepted.iter().map(|(node, at_ms)| (*node, *at_ms)).collect();
                 self.broken.insert(Broken::Lost { id: id.clone(), reader: message.reader, accepted });

@@ -133,8 +133,8 @@ pub async fn run(options: &Options) -> Result<Summary, ChaosError> {
         Ok(())
     })
     .await?;
-    let frame = Frame { nodes: plan.nodes, end_ms, settled: settled.is_some() };
-    let summary = summarise(&plan, &history, frame, settled, left_out, replay)?;
+    let frame = Frame { nodes: plan.nodes, end_ms, whole_ms: settled.map(|settled| settled.whole_ms) };
+    let summary = summarise(&plan, &history, frame, settled.map(|settled| settled.seconds), left_out, replay)?;
     if let Some(out) = &options.out {
         history.flush().map_err(|error| ChaosError::Write(out.join("history.jsonl"), error))?;
         save(out, "summary.json", &summary)?;
@@ -142,14 +142,23 @@ pub async fn run(options: &Options) -> Result<Summary, ChaosError> {
     Ok(summary)
 }
 
-/// Faults and messages; then healing, and the time that everything needs to settle. Gives the seconds of the latter.
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    /// When the network was whole again, milliseconds since the run began.
+    whole_ms: u64,
+    /// How long everything took from then on, or until it was given up.
+    seconds: u64,
+}
+
+/// Faults and messages; then healing, and the time that everything needs to settle.
 async fn unfold(
     options: &Options,
     plan: &Arc<ChaosPlan>,
     town: &Arc<Town>,
     stage: &Arc<Stage>,
     history: &Arc<History>,
-) -> u64 {
+) -> Settled {
     let (holding, held) = tokio::sync::watch::channel(Vec::new());
     let readers = town.begin_reading();
     let mut writers = town.begin_writing();
@@ -162,7 +171,7 @@ async fn unfold(
     let renewing = Arc::clone(stage);
     // Ends by itself; if this fails the checks below say so.
     let _ = tokio::task::spawn_blocking(move || renewing.renew()).await;
-    let healed = Instant::now();
+    let (healed, whole_ms) = (Instant::now(), history.now_ms());
     let deadline = healed + Duration::from_secs(options.drain_seconds);
     let mut said = Instant::now();
     let mut say = move |text: &str| {
@@ -179,7 +188,7 @@ async fn unfold(
     }
     // Whatever comes back is seen by asking and reading once more.
     progress("waiting for anything to come back …");
-    let settle_seconds = healed.elapsed().as_secs();
+    let settled = Settled { whole_ms, seconds: healed.elapsed().as_secs() };
     tokio::time::sleep(settle::AFTERMATH).await;
     settle::all_gone(town, history, plan.nodes, deadline, &mut say).await;
     let silent = town.read_everything().await;
@@ -187,7 +196,7 @@ async fn unfold(
         progress(&format!("{silent} mailboxes could not be read to the end"));
     }
     drop((readers, writers));
-    settle_seconds
+    settled
 }
 
 /// Tells how it goes, for ever.

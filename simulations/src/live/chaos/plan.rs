@@ -47,7 +47,7 @@ const COMMUNITY: usize = 4;
 const LIFE_SECONDS: u64 = 28 * 86_400;
 
 /// How long the others live: some are not delivered in that time, and must then stay away.
-const SHORT_LIFE_SECONDS: (u64, u64) = (60, 180);
+const SHORT_LIFE_SECONDS: (u64, u64) = (60, 400);
 
 /// Who is linked to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

@@ -10,7 +10,7 @@ const NEAR: usize = 0;
 /// Where they are read.
 const FAR: usize = 1;
 
-const SETTLED: Frame = Frame { nodes: 2, end_ms: 10_000, settled: true };
+const SETTLED: Frame = Frame { nodes: 2, end_ms: 10_000, whole_ms: Some(5_000) };
 
 /// Far beyond the end.
 const LATER_MS: u64 = 1_000_000_000;
@@ -90,7 +90,12 @@ fn accepted_and_never_delivered_is_lost() {
     assert_eq!(verdict(vec![sent("a", 9_999), accepted("a")]), []);
     // Nothing is lost before the network had time.
     let history = at_each_100_ms(vec![sent("a", LATER_MS), accepted("a")]);
-    assert_eq!(check(&history, Frame { settled: false, ..SETTLED }), []);
+    assert_eq!(check(&history, Frame { whole_ms: None, ..SETTLED }), []);
+    // What expired at the end of a whole network had time enough, and what expired sooner had not.
+    let long = Frame { end_ms: 5_000 + WHOLE_MS_MIN + 50_000, ..SETTLED };
+    let until = |expires_ms| check(&at_each_100_ms(vec![sent("a", expires_ms), accepted("a")]), long);
+    assert_eq!(until(5_000 + WHOLE_MS_MIN), []);
+    assert_eq!(until(5_001 + WHOLE_MS_MIN).len(), 1);
 }
 
 #[test]

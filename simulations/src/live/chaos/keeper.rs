@@ -64,7 +64,7 @@ impl Keeper {
         log: Option<PathBuf>,
     ) -> Result<Self, LiveError> {
         let (orders, receiver) = channel();
-        let charge = Charge { number, process, disk, is_full: false, should_run: true, said: String::new(), history };
+        let charge = Charge { number, process, disk, is_full: false, should_run: true, was_noted: false, history };
         let thread = std::thread::Builder::new()
             .name(format!("keeper-{number}"))
             .spawn(move || charge.look_after(&receiver, log.as_deref()))
@@ -102,8 +102,8 @@ struct Charge {
     disk: Option<SmallDisk>,
     is_full: bool,
     should_run: bool,
-    /// Why it did not start, as noted last.
-    said: String,
+    /// Whether it was noted that it does not start.
+    was_noted: bool,
     history: Arc<History>,
 }
 
@@ -179,20 +179,18 @@ impl Charge {
 
     fn launch(&mut self) {
         self.should_run = true;
-        let Err(error) = self.process.launch() else { return };
-        // One that does not answer is ended and tried again.
+        let Err(error) = self.process.launch() else {
+            self.was_noted = false;
+            return;
+        };
+        // One that does not answer is ended and tried again; it is said once.
         self.process.kill();
-        let text = format!("node {} did not start: {error}", self.number);
-        if text == self.said {
+        if std::mem::replace(&mut self.was_noted, true) {
             return;
         }
+        let text = format!("node {} did not start: {error}", self.number);
         // On a full disk it may give up at its start, as long as it comes back later.
-        if self.is_full {
-            self.note(text.clone())
-        } else {
-            self.ended(text.clone())
-        }
-        self.said = text;
+        if self.is_full { self.note(text) } else { self.ended(text) }
     }
 
     fn note_clock(&self) {

@@ -1,15 +1,18 @@
 //! `griot-sim`: find out what real Griot nodes do.
 
-use std::process::ExitCode;
+use std::{convert::Infallible, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use griot_simulations::{
     allocator,
     cli::{self, WorldFailure},
-    live::cli::LiveArgs,
+    live::cli::{CHAOS_HELP, LiveArgs},
     load,
     plan::{Listener, Plan, Recording},
 };
+
+/// The exit code of options that make no sense.
+const EXIT_USAGE: u8 = 2;
 
 /// What happens to messages if…? Real Griot nodes, measured, or thousands of them in virtual time.
 #[derive(Debug, Parser)]
@@ -43,7 +46,8 @@ Examples:
 
 Only load nodes that are yours. Records live for an hour and are for mailboxes nobody reads.")]
     Load(LoadArgs),
-    /// Run real nodes on a wire whose latency, loss and bandwidth are known.
+    /// Run real nodes on a wire of our making, break them in every way, and check that no message is lost.
+    #[command(after_help = CHAOS_HELP)]
     Live(LiveArgs),
 }
 
@@ -101,11 +105,16 @@ fn in_real_time<T>(main: impl Future<Output = Result<T, impl std::error::Error>>
 }
 
 fn live(args: LiveArgs) -> ExitCode {
-    match in_real_time(griot_simulations::live::cli::run(args)) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
+    match in_real_time(async { Ok::<_, Infallible>(griot_simulations::live::cli::run(args).await) }) {
+        Ok(Ok(said)) => {
+            print!("{}", said.text);
+            if said.well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Ok(Err(error)) if error.is_usage() => {
+            fail(&error);
+            ExitCode::from(EXIT_USAGE)
+        }
+        Ok(Err(error)) => fail(&error),
         Err(error) => fail(&error),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     large::is_large,
     pending::{Commit, Origin, Saving},
     turn::Turn,
-    types::{Answer, CallId, Output, PersistError, Tally, Ticket, Way},
+    types::{Answer, CallError, CallId, Output, PersistError, Tally, Ticket, Way},
 };
 
 impl Relay {
@@ -134,9 +134,10 @@ impl Relay {
         if saving.payer.is_some() {
             self.check_outbox(turn, &[id]);
         }
+        let is_kept = is_kept(turn, id, outcome);
         for origin in &saving.origins {
             if let Origin::Submit { call, .. } | Origin::Import { call } = *origin {
-                accepted(turn, call, id, !is_new);
+                answer_saved(turn, call, id, is_new, is_kept);
             }
         }
         match outcome {
@@ -157,10 +158,10 @@ impl Relay {
         if saving.origins.contains(&Origin::Own) {
             self.receipts.settled(&named(saving.record.body()));
         }
-        self.answer_late(turn, &saving);
+        self.answer_late(turn, &saving, is_kept);
     }
 
-    fn answer_late(&mut self, turn: &mut Turn<'_>, saving: &Saving) {
+    fn answer_late(&mut self, turn: &mut Turn<'_>, saving: &Saving, is_kept: bool) {
         if saving.late.is_empty() {
             return;
         }
@@ -169,9 +170,9 @@ impl Relay {
         for origin in saving.late.iter().copied() {
             match (&row, origin) {
                 (Some(row), _) => self.duplicate(turn, origin, row),
-                // It is durable all the same: the commit said so.
+                // Where it is durable all the same, the commit said so.
                 (None, Origin::Submit { call, .. } | Origin::Import { call }) => {
-                    accepted(turn, call, saving.record.id(), true);
+                    answer_saved(turn, call, saving.record.id(), false, is_kept);
                 }
                 (None, _) => {}
             }
@@ -303,4 +304,25 @@ impl Relay {
 
 fn done(turn: &mut Turn<'_>, call: CallId) {
     turn.emit(Output::Respond { call, result: Ok(Answer::Done) });
+}
+
+/// Whether a record that the store took is there. It keeps nothing that expires in an hour that it has dropped, and a clock
+/// that was ahead has dropped hours that are still to come.
+fn is_kept(turn: &mut Turn<'_>, id: RecordId, outcome: Option<Outcome>) -> bool {
+    if outcome != Some(Outcome::Present) {
+        return true;
+    }
+    let row = turn.store.row(&id);
+    // Where the store cannot be read, its word stands.
+    !matches!(turn.read(row), Ok(None))
+}
+
+/// Tells whoever submitted a record that it is on disk; or that it is not, because its hour was dropped.
+fn answer_saved(turn: &mut Turn<'_>, call: CallId, id: RecordId, is_new: bool, is_kept: bool) {
+    if is_kept {
+        return accepted(turn, call, id, !is_new);
+    }
+    let text =
+        "this node keeps nothing that expires so soon, because its clock was ahead for a while: use another node";
+    turn.emit(Output::Respond { call, result: Err(CallError::Storage(text.to_owned())) });
 }

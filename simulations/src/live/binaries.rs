@@ -19,3 +19,13 @@ pub fn find(name: &str) -> Result<PathBuf, LiveError> {
         .find(|path| path.is_file())
         .ok_or_else(|| LiveError::Missing(format!("{name} is not built: run `cargo build --workspace` first")))
 }
+
+/// What the program `name` says to `--version`.
+///
+/// # Errors
+/// It is missing, or could not be run.
+pub fn version(name: &str) -> Result<String, LiveError> {
+    let output = std::process::Command::new(find(name)?).arg("--version").output();
+    let output = output.map_err(LiveError::io(format!("running {name}")))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

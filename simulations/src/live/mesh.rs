@@ -14,6 +14,18 @@ use super::{
 /// # Errors
 /// A node did not start, a link does not fit, or did not come up.
 pub fn start(wire: &Wire, links: &[(usize, usize)], options: &NodeOptions) -> Result<Vec<NodeProcess>, LiveError> {
+    start_each(wire, links, |_| options.clone())
+}
+
+/// As [`start`], with options for each node.
+///
+/// # Errors
+/// As for [`start`].
+pub fn start_each(
+    wire: &Wire,
+    links: &[(usize, usize)],
+    options: impl Fn(usize) -> NodeOptions,
+) -> Result<Vec<NodeProcess>, LiveError> {
     let mut nodes: Vec<NodeProcess> = Vec::new();
     for (place, end) in wire.ends().enumerate() {
         let mut peers = Vec::new();
@@ -27,7 +39,7 @@ pub fn start(wire: &Wire, links: &[(usize, usize)], options: &NodeOptions) -> Re
             mdns: false,
             namespace: Some(wire.namespace(end).to_owned()),
             listen: Some(wire.listen(end)),
-            ..options.clone()
+            ..options(place)
         })?);
     }
     for (place, node) in nodes.iter().enumerate() {

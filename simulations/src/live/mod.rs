@@ -6,10 +6,12 @@
 
 pub mod binaries;
 pub mod calibrate;
+pub mod chaos;
 pub mod cli;
 pub mod mesh;
 pub mod namespace;
 pub mod node;
+mod owner;
 pub mod person;
 pub mod topology;
 pub mod wire;

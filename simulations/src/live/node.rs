@@ -1,11 +1,13 @@
 //! One real node.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use griot_protocol::api::{NodeInfo, PeerInfo};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{LiveError, binaries, wait_for};
@@ -30,6 +32,10 @@ pub struct NodeOptions {
     pub listen: Option<String>,
     /// More command line arguments.
     pub args: Vec<String>,
+    /// The folder to keep its data directory in; the temporary one where there is none.
+    pub disk: Option<PathBuf>,
+    /// Whether signals of the terminal (Ctrl-C) pass it by, because whoever started it ends it.
+    pub apart: bool,
 }
 
 /// A running `griotd` in a temporary data directory, killed when dropped.
@@ -37,6 +43,8 @@ pub struct NodeOptions {
 pub struct NodeProcess {
     dir: TempDir,
     options: NodeOptions,
+    /// Environment variables of its next start.
+    env: Vec<(String, String)>,
     child: Option<Child>,
     listen: Vec<String>,
 }
@@ -49,7 +57,7 @@ impl NodeProcess {
     pub fn start(options: NodeOptions) -> Result<Self, LiveError> {
         let dir = TempDir::with_prefix("griot-node-").map_err(LiveError::io("making a data directory"))?;
         let listen = options.listen.clone().unwrap_or_else(|| "/ip4/127.0.0.1/tcp/0".to_owned());
-        let mut node = Self { dir, options, child: None, listen: vec![listen] };
+        let mut node = Self { dir, options, env: Vec::new(), child: None, listen: vec![listen] };
         node.launch()?;
         // From now on it comes back at the same addresses, as a real server does.
         let bare = |address: &String| address.split("/p2p/").next().unwrap_or_default().to_owned();
@@ -88,6 +96,10 @@ impl NodeProcess {
             command.args(["--network", network]);
         }
         command.args(&self.options.args).env_remove("RUST_LOG");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if self.options.apart {
+            command.process_group(0);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -95,9 +107,53 @@ impl NodeProcess {
             .spawn()
             .map_err(LiveError::io("starting griotd"))?;
         self.child = Some(child);
-        wait_for("griotd to answer", || self.info().ok().filter(|info| !info.listen.is_empty()))
-            .map(drop)
-            .map_err(|error| LiveError::Failed(format!("{error}\n{}", self.log_tail())))
+        let mut ended = None;
+        let answered = wait_for("griotd to answer", || {
+            ended = self.ended();
+            ended.is_some().then_some(()).or_else(|| self.info().ok().filter(|info| !info.listen.is_empty()).map(drop))
+        });
+        let why = match (ended, answered) {
+            (None, Ok(())) => return Ok(()),
+            (Some(how), _) => format!("griotd ended at its start: {how}"),
+            (None, Err(error)) => error.to_string(),
+        };
+        Err(LiveError::Failed(format!("{why}\n{}", self.log_tail())))
+    }
+
+    /// Sets environment variables for its next starts, instead of those that were set before.
+    pub fn set_env(&mut self, env: Vec<(String, String)>) {
+        self.env = env;
+    }
+
+    /// How it ended, where it was started and has ended by itself; said once.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        self.child = None;
+        Some(status.to_string())
+    }
+
+    /// Whether it was started and has not been seen to end.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Stops it in its tracks (SIGSTOP): it keeps its connections and does nothing, as a machine that is suspended.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Not waited for yet, so the id is still its own.
+        let pid = self.child.as_ref().and_then(|child| Pid::from_raw(child.id() as i32));
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// Kills the node without warning (SIGKILL) and waits until it is gone.
@@ -113,10 +169,8 @@ impl NodeProcess {
     /// # Errors
     /// It did not stop in time, or with an error.
     pub fn stop(&mut self) -> Result<(), LiveError> {
+        self.signal(Signal::TERM);
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
         let ended = wait_for("griotd to stop", || child.try_wait().ok().flatten());
         let status = match ended {
             Ok(status) => status,
@@ -144,7 +198,7 @@ impl NodeProcess {
     /// Its data directory.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.options.disk.as_deref().unwrap_or(self.dir.path()).join("data")
     }
 
     /// What `griot` takes as `--node`.
@@ -208,7 +262,9 @@ impl NodeProcess {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where its log is.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
         self.dir.path().join("log")
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     /// A fresh one.
-    pub(super) fn fresh() -> Result<Self, LoadError> {
+    pub(crate) fn fresh() -> Result<Self, LoadError> {
         let deliver = DeliverSecret::from_bytes(&random()?);
         let collect = CollectSecret::from_bytes(&random()?);
         let keys =

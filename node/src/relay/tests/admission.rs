@@ -4,7 +4,7 @@ use griot_protocol::{NodeId, Refusal, Shard, Timestamp};
 
 use super::harness::*;
 use crate::relay::{CallError, Config, Input, Limits, Output, Rate, Tally, Verdict};
-use crate::store::MemberId;
+use crate::store::{MemberId, Store as _};
 
 #[test]
 fn a_submission_is_answered_only_after_it_is_durable() {
@@ -120,6 +120,21 @@ fn wrong_times_are_nobodys_fault_and_may_come_right() {
     let late = mailbox.envelope_at(2, POSTAGE, DAWN.minus(7200), DAWN.minus(1));
     assert_eq!(node.submit(&late), Err(CallError::Refused(Refusal::Expired)));
     assert_eq!(node.gossip(late.frame()), Some(Verdict::Ignore));
+}
+
+#[test]
+fn what_expires_in_an_hour_that_was_dropped_is_not_accepted() {
+    let mut node = Node::new(1);
+    // The node's clock was five hours ahead for a moment: it has dropped what expires until then, and will not keep more.
+    node.store.expire(DAWN.plus(5 * 3600), 100).unwrap();
+    let mailbox = Mailbox::direct(1);
+    let soon = mailbox.envelope_at(1, POSTAGE, DAWN, DAWN.plus(3600));
+    assert!(matches!(node.submit(&soon), Err(CallError::Storage(_))));
+    assert!(matches!(node.import(&soon), Err(CallError::Storage(_))));
+    assert!(!node.holds(&soon));
+    let later = mailbox.envelope(2);
+    assert_eq!(node.submit(&later), accepted(&later));
+    assert_eq!(node.submit(&later), duplicate(&later));
 }
 
 #[test]

@@ -194,7 +194,7 @@ async fn measure(
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             load_before,
             load_after: load_average(),
-            griotd: version()?,
+            griotd: binaries::version("griotd")?,
         },
         frame_bytes,
         delivered: pushed.iter().flatten().count(),
@@ -249,14 +249,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CalibrateError> + Send + 'static,
 ) -> Result<T, CalibrateError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| CalibrateError::Options(error.to_string()))?
-}
-
-/// What `griotd --version` says.
-fn version() -> Result<String, LiveError> {
-    let griotd = binaries::find("griotd")?;
-    let output =
-        std::process::Command::new(griotd).arg("--version").output().map_err(LiveError::io("running griotd"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The load average of the last minute; 0 where it cannot be known.

@@ -1,8 +1,8 @@
 //! The network namespaces of a wire's ends: made, named after their maker, and swept when their maker is gone.
 //!
 //! A namespace that `ip netns` made outlives the process that asked for it, so a run that was killed leaves some behind,
-//! with the nodes that ran in them. Each name therefore holds the id of its maker and the moment that maker was started
-//! (ids are used again, the two together are not). Whoever lays a wire first removes those whose maker is gone.
+//! with the nodes that ran in them. Each name therefore tells its maker ([`Owner`]), and whoever lays a wire first removes
+//! those whose maker is gone.
 
 use std::{
     path::Path,
@@ -10,12 +10,15 @@ use std::{
 };
 
 use super::{
-    super::{LiveError, namespace},
+    super::{LiveError, namespace, owner::Owner},
     end::{End, PREFIX},
 };
 
 /// How all names begin.
 const NAME_PREFIX: &str = "griot-wire-";
+
+/// What follows the owner in a name: the wire and the end.
+const NAME_NUMBERS: usize = 2;
 
 /// Where `ip` keeps the names.
 const NAMES: &str = "/run/netns";
@@ -42,7 +45,7 @@ impl Places {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let mut places = Self { names: Vec::new() };
         for end in 0..ends {
-            let name = format!("{NAME_PREFIX}{}-{}-{serial}-{end}", owner.pid, owner.started);
+            let name = owner.name(NAME_PREFIX, &format!("{serial}-{end}"));
             // Known before it is made, so that one that is half made is removed too.
             places.names.push(name.clone());
             namespace::ip(&["netns", "add", &name])?;
@@ -76,42 +79,6 @@ impl Drop for Places {
     }
 }
 
-/// The process that made a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner {
-    pid: u32,
-    /// When it was started, in the kernel's ticks since boot.
-    started: u64,
-}
-
-impl Owner {
-    fn this() -> Result<Self, LiveError> {
-        let pid = std::process::id();
-        let started = started(pid).ok_or_else(|| LiveError::Missing("no /proc/PID/stat: not Linux".to_owned()))?;
-        Ok(Self { pid, started })
-    }
-
-    /// Who made the namespace of this name, if it is one of a wire.
-    fn of(name: &str) -> Option<Self> {
-        let mut numbers = name.strip_prefix(NAME_PREFIX)?.split('-');
-        let owner = Self { pid: numbers.next()?.parse().ok()?, started: numbers.next()?.parse().ok()? };
-        // The wire and the end; and nothing more.
-        let rest: Vec<u32> = numbers.map(str::parse).collect::<Result<_, _>>().ok()?;
-        (rest.len() == 2).then_some(owner)
-    }
-
-    fn is_alive(self) -> bool {
-        started(self.pid) == Some(self.started)
-    }
-}
-
-/// When a process was started: field 22 of its `stat`, of which the second is a name that may hold anything.
-fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_whitespace().nth(19)?.parse().ok()
-}
-
 /// Removes namespaces whose maker is gone, and ends what still runs in them. Says what it removed.
 ///
 /// # Errors
@@ -119,7 +86,7 @@ fn started(pid: u32) -> Option<u64> {
 pub fn sweep() -> Result<Vec<String>, LiveError> {
     let Ok(entries) = std::fs::read_dir(Path::new(NAMES)) else { return Ok(Vec::new()) };
     let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.retain(|name| Owner::of(name).is_some_and(|owner| !owner.is_alive()));
+    names.retain(|name| Owner::of(NAME_PREFIX, name, NAME_NUMBERS).is_some_and(|owner| !owner.is_alive()));
     names.sort();
     for name in &names {
         end_processes(name);
@@ -140,26 +107,5 @@ fn end_processes(name: &str) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_tells_its_maker_and_other_names_are_left_alone() {
-        let owner = Owner { pid: 12, started: 345 };
-        assert_eq!(Owner::of("griot-wire-12-345-0-7"), Some(owner));
-        for other in ["griot-12-a", "griot-wire-12-345-0", "griot-wire-12-345-0-7-8", "griot-wire-x-345-0-7", "eth0"] {
-            assert_eq!(Owner::of(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_process_is_known_by_its_start() {
-        let this = Owner::this().unwrap();
-        assert!(this.is_alive());
-        assert!(!Owner { started: this.started + 1, ..this }.is_alive());
     }
 }

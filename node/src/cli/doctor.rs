@@ -7,13 +7,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use griot_protocol::api::{NodeInfo, PeerInfo};
+use griot_protocol::api::{NodeInfo, PeerInfo, Reachability};
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
 use super::{
     CliError,
     client::Daemon,
-    inspect::{line, peer_state, printable},
+    inspect::{line, peer_state, printable, reached},
 };
 use crate::{config::Config, identity::Identity, metrics::disk_free_bytes};
 
@@ -116,6 +116,7 @@ async fn running(found: &mut Findings, mut daemon: Daemon) -> Result<(), CliErro
         [] => found.problem("it listens nowhere: see its log; are the --listen addresses in use?")?,
         addresses => found.good(format_args!("listens on {}", addresses.join(", ")))?,
     }
+    reach(found, &info)?;
     for warning in &info.warnings {
         found.problem(warning)?;
     }
@@ -133,6 +134,22 @@ async fn running(found: &mut Findings, mut daemon: Daemon) -> Result<(), CliErro
             printable(&peer.addresses.join(" ")),
             peer_state(peer)
         ))?;
+    }
+    Ok(())
+}
+
+/// Whether others reach it. Not to be reached is no fault: most machines at home are not.
+fn reach(found: &Findings, info: &NodeInfo) -> Result<(), CliError> {
+    let how = format!("it is reached {}", reached(info));
+    match info.reachability {
+        Reachability::Public | Reachability::Relayed | Reachability::Local => found.good(how)?,
+        Reachability::Unknown => found.note(format_args!("{how}: peers that it dials test that within a minute"))?,
+        Reachability::Unreachable => found.note(format_args!(
+            "{how}. To be reached, connect it to a node that relays, or open its port (TCP and UDP) in the router and firewall"
+        ))?,
+    }
+    for circuit in &info.circuits {
+        found.good(format_args!("reached at {circuit}"))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod calibrate;
 pub mod cli;
 pub mod mesh;
 pub mod namespace;
+pub mod nat;
 pub mod node;
 pub mod person;
 pub mod topology;

@@ -89,6 +89,7 @@ impl Reconnect {
             failures: retry.failures,
             last_error: retry.error.clone(),
             last_seen,
+            relayed: false,
         }
     }
 }

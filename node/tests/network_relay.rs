@@ -76,7 +76,7 @@ async fn two_nodes_that_nobody_can_dial_reach_each_other_through_a_third() {
     relay.wait("relaying", |event| matches!(event, Event::Reachability { relays: true, .. }).then_some(())).await;
 
     // The other knows nothing but that address.
-    let mut other = Net::start_hidden(3, quiet(&[], &[address.clone()]));
+    let mut other = Net::start_hidden(3, quiet(&[], std::slice::from_ref(&address)));
     other.up(hidden.id()).await;
     hidden.up(other.id()).await;
     for (one, another) in [(&hidden, &other), (&other, &hidden)] {

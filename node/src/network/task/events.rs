@@ -18,7 +18,7 @@ use libp2p::{
 use super::{
     super::{
         Event,
-        address::{is_usable, split_peer},
+        address::{is_relayed, is_usable, split_peer},
         behaviour::{AsideEvent, BehaviourEvent, difference},
         doors::PartsEvent,
         metrics::GossipOutcome,
@@ -248,7 +248,9 @@ impl Task {
                 kad.add_address(&id, address.clone());
             }
         }
-        self.on_relay_offer(id, info.protocols.contains(&relay::HOP_PROTOCOL_NAME), &addresses);
+        if !is_relayed(from) {
+            self.on_relay_offer(id, info.protocols.contains(&relay::HOP_PROTOCOL_NAME), &addresses);
+        }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         self.reconnect.confirmed(id, addresses, Timestamp(now.as_secs()));
     }

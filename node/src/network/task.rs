@@ -79,7 +79,7 @@ const TRIM_AGE_MS: u64 = 60_000;
 
 /// A direct connection that has stood for so long takes the place of a relayed one. Both sides ping every 15 s, and must
 /// have heard of each other over both.
-const DIRECT_STABLE_MS: u64 = 40_000;
+const DIRECT_STABLE_MS: u64 = 30_000;
 
 /// How long the last connections may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);

@@ -66,6 +66,33 @@ pub struct NodeInfo {
     /// What an operator should know: peers with other parameters, quarantined entries, a rebuilt index, a full disk.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// How other nodes reach it, as far as it knows.
+    #[serde(default)]
+    pub reachability: Reachability,
+    /// Full multiaddrs under which other nodes reach it through a relay.
+    #[serde(default)]
+    pub circuits: Vec<String>,
+    /// Whether it relays for nodes that cannot be dialled.
+    #[serde(default)]
+    pub relays: bool,
+}
+
+/// How other nodes reach a node, as far as it knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reachability {
+    /// From everywhere: somebody did, or the operator says so.
+    Public,
+    /// Through a relay, and directly at most from nearby.
+    Relayed,
+    /// Directly from nearby (the same machine, the same private network), and not known to be from further away.
+    Local,
+    /// Not at all: it listens nowhere, or was tested. It reaches others.
+    Unreachable,
+    /// Not known (yet), or something that a newer node says.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// How it stands between a node and a peer.
@@ -147,6 +174,9 @@ pub struct PeerInfo {
     #[serde(default)]
     #[schema(value_type = Option<u64>)]
     pub last_seen: Option<Timestamp>,
+    /// Whether it is connected through a relay only.
+    #[serde(default)]
+    pub relayed: bool,
 }
 
 /// `POST /v1/records` → 202: the record is on this node's disk.

@@ -172,6 +172,9 @@ fn empty_info() -> NodeInfo {
         outbox: 0,
         uptime_seconds: 0,
         warnings: Vec::new(),
+        reachability: griot_protocol::api::Reachability::Unknown,
+        circuits: Vec::new(),
+        relays: false,
     }
 }
 

@@ -85,6 +85,9 @@ impl FakeHome {
             outbox: 0,
             uptime_seconds: 0,
             warnings: Vec::new(),
+            reachability: griot_protocol::api::Reachability::Unknown,
+            circuits: Vec::new(),
+            relays: false,
         }
     }
 

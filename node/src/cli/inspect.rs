@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use axum::body::Body;
-use griot_protocol::api::{MemberInfo, MemberToken, NewMember, PeerInfo, PeerState};
+use griot_protocol::api::{MemberInfo, MemberToken, NewMember, NodeInfo, PeerInfo, PeerState, Reachability};
 use hyper::Method;
 use serde::Serialize;
 
@@ -37,11 +37,34 @@ pub(super) async fn peers(config: &Config, json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
+/// How others reach the node, in words.
+pub(super) fn reached(info: &NodeInfo) -> String {
+    let how = match info.reachability {
+        Reachability::Public => "directly, from everywhere".to_owned(),
+        Reachability::Relayed => format!("through {} relay(s): nobody far away can dial it", relays(info)),
+        Reachability::Local => "directly, from nearby; not known to be from further away".to_owned(),
+        Reachability::Unreachable => "by nobody: it can only dial others".to_owned(),
+        Reachability::Unknown => "not known yet".to_owned(),
+    };
+    if info.relays { how + "; relays for others" } else { how }
+}
+
+/// At how many relays it has a place. Each has one name and several addresses.
+fn relays(info: &NodeInfo) -> usize {
+    let relay = |circuit: &String| {
+        circuit.split_once("/p2p-circuit").map(|(relay, _)| relay.rsplit('/').next().map(str::to_owned))
+    };
+    info.circuits.iter().filter_map(relay).collect::<std::collections::BTreeSet<_>>().len()
+}
+
 fn peer_line(peer: &PeerInfo) -> String {
     let id = if peer.peer_id.is_empty() { "(not reached yet)" } else { &peer.peer_id };
     let mut text = format!("{id} {}", peer_state(peer));
     if peer.configured {
         text.push_str(" (configured)");
+    }
+    if peer.relayed {
+        text.push_str(" (through a relay)");
     }
     for part in [peer.rtt_ms.map(|ms| format!("{ms} ms")), peer.agent.as_deref().map(printable)].into_iter().flatten() {
         text = format!("{text} {part}");

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     CliError,
     client::Daemon,
-    inspect::{duration, line, object, printable},
+    inspect::{duration, line, object, printable, reached},
 };
 use crate::config::Config;
 
@@ -78,6 +78,8 @@ fn head(info: &NodeInfo, syncs: &Syncs) -> Vec<String> {
         format!("running   {} for {} s", info.version, info.uptime_seconds),
     ];
     lines.extend(info.listen.iter().map(|address| format!("listens   {address}")));
+    lines.extend(info.circuits.iter().map(|address| format!("relayed   {address}")));
+    lines.push(format!("reached   {}", reached(info)));
     lines.push(format!("peers     {}", info.peers));
     lines.extend(synced(syncs));
     lines.push(format!("records   {} ({} bytes)", info.records, info.bytes));

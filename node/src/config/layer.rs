@@ -27,6 +27,12 @@ pub struct Layer {
     pub listen: Option<Vec<Multiaddr>>,
     /// See [`Config::peers`]. Replaces lower layers as a whole.
     pub peers: Option<Vec<Multiaddr>>,
+    /// See [`Config::announce`]. Replaces lower layers as a whole.
+    pub announce: Option<Vec<Multiaddr>>,
+    /// See [`Config::relay_for_others`].
+    pub relay_for_others: Option<bool>,
+    /// See [`Config::use_relays`].
+    pub use_relays: Option<bool>,
     /// See [`Config::discovery`].
     pub discovery: Option<bool>,
     /// See [`Config::mdns`].
@@ -132,6 +138,9 @@ impl Layer {
             postage_bits: self.postage_bits.or(lower.postage_bits),
             listen: self.listen.or(lower.listen),
             peers: self.peers.or(lower.peers),
+            announce: self.announce.or(lower.announce),
+            relay_for_others: self.relay_for_others.or(lower.relay_for_others),
+            use_relays: self.use_relays.or(lower.use_relays),
             discovery: self.discovery.or(lower.discovery),
             mdns: self.mdns.or(lower.mdns),
             allow_peers: self.allow_peers.or(lower.allow_peers),
@@ -167,6 +176,9 @@ impl Layer {
         }
         set(&mut config.listen, self.listen);
         set(&mut config.peers, self.peers);
+        set(&mut config.announce, self.announce);
+        set(&mut config.relay_for_others, self.relay_for_others);
+        set(&mut config.use_relays, self.use_relays);
         config.discovery = self.discovery.unwrap_or(config.discovery);
         config.mdns = self.mdns.unwrap_or(config.mdns);
         set(&mut config.allow_peers, self.allow_peers);

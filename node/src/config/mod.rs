@@ -48,6 +48,12 @@ pub struct Config {
     pub listen: Vec<Multiaddr>,
     /// Nodes to stay connected to.
     pub peers: Vec<Multiaddr>,
+    /// Addresses under which others reach this node, where it cannot learn them by itself: a port that a router forwards.
+    pub announce: Vec<Multiaddr>,
+    /// Whether to relay between nodes that cannot be dialled, once this one has been.
+    pub relay_for_others: bool,
+    /// Whether to be reached, and to reach others, through relays where there is no other way.
+    pub use_relays: bool,
     /// Whether to look for nodes beyond `peers`: mDNS, kad dialling, remembered peers.
     pub discovery: bool,
     /// Whether to look for nodes on the local network (only with `discovery`).
@@ -221,6 +227,9 @@ impl Config {
             network: NetworkParams::standard(NetworkName::standard()),
             listen: default_listen(),
             peers: Vec::new(),
+            announce: Vec::new(),
+            relay_for_others: true,
+            use_relays: true,
             discovery: true,
             mdns: true,
             allow_peers: Vec::new(),

@@ -3,6 +3,9 @@
 //! A peer tells all the addresses it listens on, also those that mean something only on its own machine or in its own
 //! house. An address is taken only where the connection to its owner shows that it can mean the same thing here: a
 //! loopback address from a peer on loopback, a private one from a peer on a private network.
+//!
+//! An address may lead through a relay: `<the relay's address>/p2p/RELAY/p2p-circuit/p2p/PEER`. It reaches as far as the
+//! relay's does.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -24,33 +27,53 @@ pub(super) enum Scope {
 /// How far `address` reaches; `None` where it cannot be dialled by this node at all.
 pub(super) fn scope(address: &Multiaddr) -> Option<Scope> {
     let mut parts = address.iter();
-    let scope = match parts.next()? {
-        Protocol::Memory(_) => Some(Scope::Memory),
-        Protocol::Ip4(ip) => scope_v4(ip),
-        Protocol::Ip6(ip) => scope_v6(ip),
-        Protocol::Dnsaddr(_) => {
-            return matches!(parts.next(), None | Some(Protocol::P2p(_))).then_some(Scope::Global);
+    let (scope, named) = match parts.next()? {
+        Protocol::Memory(_) => (Scope::Memory, true),
+        Protocol::Ip4(ip) => (scope_v4(ip)?, false),
+        Protocol::Ip6(ip) => (scope_v6(ip)?, false),
+        // The port is where the name leads.
+        Protocol::Dnsaddr(_) => (Scope::Global, true),
+        Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => (Scope::Global, false),
+        _ => return None,
+    };
+    let spoken = named
+        || match parts.next() {
+            Some(Protocol::Tcp(port)) => port != 0,
+            Some(Protocol::Udp(port)) => port != 0 && parts.next() == Some(Protocol::QuicV1),
+            _ => false,
+        };
+    (spoken && ends_well(parts)).then_some(scope)
+}
+
+/// What may follow: nothing, or who answers there, and whom it reaches for others.
+fn ends_well<'a>(mut parts: impl Iterator<Item = Protocol<'a>>) -> bool {
+    match (parts.next(), parts.next()) {
+        (None, _) | (Some(Protocol::P2p(_)), None) => true,
+        (Some(Protocol::P2p(_)), Some(Protocol::P2pCircuit)) => {
+            matches!(parts.next(), None | Some(Protocol::P2p(_))) && parts.next().is_none()
         }
-        Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => Some(Scope::Global),
-        _ => None,
-    }?;
-    let spoken = match (scope, parts.next()) {
-        (Scope::Memory, rest) => return matches!(rest, None | Some(Protocol::P2p(_))).then_some(scope),
-        (_, Some(Protocol::Tcp(port))) => port != 0,
-        (_, Some(Protocol::Udp(port))) => port != 0 && parts.next() == Some(Protocol::QuicV1),
         _ => false,
-    };
-    let ended = match parts.next() {
-        None => true,
-        Some(Protocol::P2p(_)) => parts.next().is_none(),
-        Some(_) => false,
-    };
-    (spoken && ended).then_some(scope)
+    }
+}
+
+/// Whether the operator can mean it: it can be dialled, and where it leads through a relay it says to whom.
+pub(super) fn is_complete(address: &Multiaddr) -> bool {
+    scope(address).is_some() && address.iter().last() != Some(Protocol::P2pCircuit)
+}
+
+/// Whether it leads through a relay.
+pub(super) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 /// Whether an address that a peer tells of itself is worth keeping, given the address it is connected from.
 pub(super) fn is_usable(told: &Multiaddr, connected: &Multiaddr) -> bool {
+    let through_relay = is_relayed(told);
     let Some(told) = scope(told) else { return false };
+    // Whoever comes through a relay may be in another house than the relay.
+    if is_relayed(connected) && !through_relay {
+        return told == Scope::Global;
+    }
     // The port an inbound connection comes from does not matter here, only how far it came.
     let Some(connected) = scope(connected) else { return told == Scope::Global };
     match told {
@@ -128,6 +151,9 @@ mod tests {
             ("/ip4/8.8.8.8/tcp/7701/ws", None),
             ("/ip4/8.8.8.8", None),
             ("", None),
+            ("/dnsaddr/example.org/tcp/1", None),
+            ("/p2p-circuit", None),
+            ("/ip4/8.8.8.8/tcp/7701/p2p-circuit", None),
         ] {
             assert_eq!(scope(&at(text)), expected, "{text}");
         }
@@ -151,5 +177,38 @@ mod tests {
         assert_eq!(split_peer(&full), (at("/ip4/8.8.8.8/tcp/1"), Some(peer)));
         assert_eq!(split_peer(&at("/ip4/8.8.8.8/tcp/1")), (at("/ip4/8.8.8.8/tcp/1"), None));
         assert_eq!(scope(&full), Some(Scope::Global));
+    }
+
+    #[test]
+    fn an_address_through_a_relay_reaches_as_far_as_the_relay() {
+        let [relay, peer] = [PeerId::random(), PeerId::random()];
+        let through = |relay_at: &str| at(&format!("{relay_at}/p2p/{relay}/p2p-circuit"));
+        for (relay_at, expected) in [
+            ("/ip4/8.8.8.8/tcp/1", Some(Scope::Global)),
+            ("/dns4/example.org/udp/1/quic-v1", Some(Scope::Global)),
+            ("/ip4/10.0.0.1/tcp/1", Some(Scope::Private)),
+            ("/memory/1", Some(Scope::Memory)),
+            ("/ip4/0.0.0.0/tcp/1", None),
+        ] {
+            let bare = through(relay_at);
+            let full = bare.clone().with(Protocol::P2p(peer));
+            assert_eq!((scope(&bare), scope(&full)), (expected, expected), "{relay_at}");
+            assert_eq!((is_complete(&bare), is_complete(&full)), (false, expected.is_some()));
+            assert!(is_relayed(&bare) && !is_relayed(&at(relay_at)));
+            assert_eq!(split_peer(&full), (bare, Some(peer)));
+        }
+        // One relay, not two.
+        let twice = through("/ip4/8.8.8.8/tcp/1").with(Protocol::P2p(peer)).with(Protocol::P2pCircuit);
+        assert_eq!(scope(&twice), None);
+    }
+
+    #[test]
+    fn whoever_comes_through_a_relay_may_live_in_another_house() {
+        let relay = PeerId::random();
+        let connected = at(&format!("/ip4/10.0.0.1/tcp/1/p2p/{relay}/p2p-circuit"));
+        assert!(!is_usable(&at("/ip4/10.0.0.7/tcp/1"), &connected));
+        assert!(is_usable(&at("/ip4/8.8.8.8/tcp/1"), &connected));
+        assert!(is_usable(&at(&format!("/ip4/10.0.0.2/tcp/1/p2p/{relay}/p2p-circuit")), &connected));
+        assert!(!is_usable(&at(&format!("/ip4/127.0.0.1/tcp/1/p2p/{relay}/p2p-circuit")), &connected));
     }
 }

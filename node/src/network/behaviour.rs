@@ -8,7 +8,7 @@ use griot_protocol::{NetworkName, NetworkParams};
 use libp2p::{
     StreamProtocol,
     allow_block_list::{self, AllowedPeers},
-    connection_limits, identify, kad, mdns, ping,
+    connection_limits, identify, kad, mdns, ping, relay,
     request_response::{self, ProtocolSupport},
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
@@ -20,6 +20,7 @@ use super::{
     doors::{self, Doors},
     gossip::{Gossip, gossip},
     offer::Offered,
+    reach::Reach,
     woken::Woken,
 };
 use crate::identity::Identity;
@@ -82,14 +83,21 @@ pub struct Aside {
     pub(super) sync: request_response::Behaviour<SyncCodec>,
     /// Only where discovery is wanted: without it the routing table would stay empty, and kad would know of nobody.
     pub(super) kad: Toggle<Kad>,
+    /// Only where something is to be done about NAT. The simulator does without.
+    pub(super) reach: Toggle<Reach>,
 }
 
 impl Behaviour {
-    /// Sets up the protocols. Needs a tokio runtime where mDNS is wanted.
+    /// Sets up the protocols. Needs a tokio runtime where mDNS is wanted. `relays` belongs to the transport that is used,
+    /// where that one reaches peers through relays.
     ///
     /// # Errors
     /// [`NetworkError::Setup`].
-    pub fn new(config: &NetworkConfig, identity: &Identity) -> Result<Self, NetworkError> {
+    pub fn new(
+        config: &NetworkConfig,
+        identity: &Identity,
+        relays: Option<relay::client::Behaviour>,
+    ) -> Result<Self, NetworkError> {
         let mut blocked = allow_block_list::Behaviour::default();
         for peer in &config.block {
             blocked.block_peer(*peer);
@@ -115,6 +123,8 @@ impl Behaviour {
                     .with_max_concurrent_streams(SYNC_STREAMS_MAX),
             ),
             kad: Toggle::from(config.discovery.then(|| kad(&config.params.name, identity)).transpose()?),
+            // Whoever dials only whom the operator named dials nobody back either.
+            reach: Toggle::from(config.nat.map(|nat| Reach::new(nat, identity, relays, config.discovery)).transpose()?),
         };
         Ok(Self::around(Protocols { aside: Woken::new(aside), gossip: gossip(&config.params.name)? }))
     }

@@ -35,12 +35,24 @@ pub struct NetworkConfig {
     pub allow: Vec<PeerId>,
     /// These peers may not.
     pub block: Vec<PeerId>,
+    /// What to do about address translation (NAT) and firewalls. `None`: nothing; such addresses and tests are unknown to
+    /// the node then, as in the simulator, where everyone can be dialled who is meant to be.
+    pub nat: Option<Nat>,
     /// How many peers discovery should bring.
     pub peers_wanted: usize,
     /// The longest back-off.
     pub reconnect_delay_max: Duration,
     /// Limits on connections.
     pub limits: ConnectionLimits,
+}
+
+/// What a node does for those that nobody can dial, and what it does when it is one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// Whether to relay between others, once it has been seen that somebody can dial this node.
+    pub relay_for_others: bool,
+    /// Whether to be reached, and to reach others, through relays.
+    pub use_relays: bool,
 }
 
 /// Limits on connections: they bound memory and file descriptors, and how much of a node one crowd can take.
@@ -77,6 +89,7 @@ impl NetworkConfig {
             mdns: true,
             allow: Vec::new(),
             block: Vec::new(),
+            nat: Some(Nat { relay_for_others: true, use_relays: true }),
             peers_wanted: PEERS_WANTED,
             reconnect_delay_max: RECONNECT_DELAY_MAX,
             limits: ConnectionLimits::default(),
@@ -99,7 +112,8 @@ pub enum NetworkError {
     },
     /// A `--peer` address that cannot be dialled.
     #[error(
-        "cannot dial peer {address}: give an address such as /ip4/192.0.2.1/tcp/7701 or /dns/node.example/tcp/7701, with or without /p2p/…"
+        "cannot dial peer {address}: give an address such as /ip4/192.0.2.1/tcp/7701 or /dns/node.example/tcp/7701, with or without /p2p/…; through a relay, both the relay's /p2p/… and the peer's are needed: \
+         /ip4/192.0.2.1/tcp/7701/p2p/RELAY/p2p-circuit/p2p/PEER"
     )]
     Peer {
         /// The address.

@@ -7,9 +7,10 @@
 //!            Command ─▶ ┌───────────── task ─────────────┐ ─▶ Event
 //!                       │ peers   who is here, and ours? │
 //!                       │ reconnect   whom to dial, when │   sans-IO
+//!                       │ relays   where others reach us │
 //!                       └───────────────┬────────────────┘
-//!                                  Swarm<Behaviour>          gossipsub · sync · identify · ping · kad · mDNS
-//!                                  Transport                 TCP + Noise + Yamux, QUIC; the simulator brings its own
+//!                                  Swarm<Behaviour>          gossipsub · sync · identify · ping · kad · mDNS · relay, AutoNAT, DCUtR
+//!                                  Transport                 TCP + Noise + Yamux, QUIC, relayed; the simulator brings its own
 //! ```
 //!
 //! A peer counts only once *identify* has shown that it is of the same network: then comes [`Event::PeerUp`], and what
@@ -25,7 +26,9 @@ mod gossip;
 mod metrics;
 mod names;
 mod offer;
+mod reach;
 mod reconnect;
+mod relays;
 mod swarm;
 mod task;
 mod topics;
@@ -35,7 +38,7 @@ mod woken;
 
 pub use behaviour::{Aside, AsideEvent, Behaviour, BehaviourEvent, Protocols, ProtocolsEvent};
 pub use codec::SYNC_MESSAGE_BYTES_MAX;
-pub use config::{ConnectionLimits, NetworkConfig, NetworkError, PEERS_WANTED, PORT_DEFAULT, RECONNECT_DELAY_MAX};
+pub use config::{ConnectionLimits, Nat, NetworkConfig, NetworkError, PEERS_WANTED, PORT_DEFAULT, RECONNECT_DELAY_MAX};
 pub use gossip::{GOSSIP_BYTES_MAX, MESH_PEERS, MESH_PEERS_HIGH, MESH_PEERS_LOW};
 pub use metrics::NetworkMetrics;
 pub use swarm::{COMMANDS_MAX, build, start, swarm_config};

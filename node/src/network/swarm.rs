@@ -36,8 +36,10 @@ pub fn swarm_config() -> swarm::Config {
 /// # Errors
 /// [`NetworkError::Setup`].
 pub fn build(config: &NetworkConfig, identity: &Identity) -> Result<Swarm<Behaviour>, NetworkError> {
-    let behaviour = Behaviour::new(config, identity)?;
-    Ok(Swarm::new(transport(identity.keypair())?, behaviour, identity.peer_id(), swarm_config()))
+    let uses_relays = config.nat.is_some_and(|nat| nat.use_relays);
+    let (transport, relays) = transport(identity.keypair(), uses_relays)?;
+    let behaviour = Behaviour::new(config, identity, relays)?;
+    Ok(Swarm::new(transport, behaviour, identity.peer_id(), swarm_config()))
 }
 
 /// Builds the swarm, listens, and starts the task. Call it inside a tokio runtime.
@@ -53,7 +55,7 @@ pub fn start(
     events: mpsc::Sender<Event>,
     registry: &mut Registry,
 ) -> Result<(mpsc::Sender<Command>, JoinHandle<()>), NetworkError> {
-    if let Some(address) = config.peers.iter().find(|peer| address::scope(peer).is_none()) {
+    if let Some(address) = config.peers.iter().find(|peer| !address::is_complete(peer)) {
         return Err(NetworkError::Peer { address: address.clone() });
     }
     let mut seed = [0; 8];

@@ -8,6 +8,7 @@ mod events;
 mod outbox;
 mod peers;
 mod pending;
+mod reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use griot_protocol::{NodeId, RecordId, Shard, ShardBits, Timestamp, limits::SYNC_BYTES_MAX};
 use libp2p::{
-    PeerId, Swarm,
+    Multiaddr, PeerId, Swarm,
+    core::transport::ListenerId,
     gossipsub::{MessageAcceptance, PublishError},
     kad,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
@@ -39,6 +41,7 @@ use super::{
     gossip::topic_score,
     metrics::GossipOutcome,
     reconnect::{Dial, DialId, Failure, Policy, Reconnect},
+    relays::{Relays, Ticket},
     topics::{self, CARRIED_SHARDS_MAX},
 };
 use crate::{
@@ -73,6 +76,10 @@ const TRIM_ABOVE_FACTOR: usize = 4;
 
 /// A connection younger than this is not trimmed.
 const TRIM_AGE_MS: u64 = 60_000;
+
+/// A direct connection that has stood for so long takes the place of a relayed one. Both sides ping every 15 s, and must
+/// have heard of each other over both.
+const DIRECT_STABLE_MS: u64 = 30_000;
 
 /// How long the last connections may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -154,6 +161,12 @@ struct Task {
     unjudged: Unjudged,
     exchanges: Exchanges,
     carriers: Carriers,
+    /// Addresses of this node's own that it listens on.
+    listens: BTreeSet<Multiaddr>,
+    relays: Relays,
+    /// Listeners at relays.
+    reservations: Vec<(ListenerId, Ticket)>,
+    told: reach::Told,
     /// Until when.
     banned: BTreeMap<PeerId, u64>,
     /// What was last told to be remembered, without the times.
@@ -171,6 +184,10 @@ impl Task {
         };
         let me = *swarm.local_peer_id();
         let now = Instant::now();
+        let mut relays = Relays::new(config.nat.is_some_and(|nat| nat.use_relays), seed);
+        for address in swarm.external_addresses() {
+            relays.confirmed(address.clone());
+        }
         Self {
             reconnect: Reconnect::new(policy, me, &config.peers, &remembered, seed),
             protocol_version: protocol_version(&config.params.name),
@@ -185,6 +202,10 @@ impl Task {
             unjudged: Unjudged::default(),
             exchanges: Exchanges::default(),
             carriers: Carriers::default(),
+            listens: BTreeSet::new(),
+            relays,
+            reservations: Vec::new(),
+            told: reach::Told::default(),
             banned: BTreeMap::new(),
             remembered: remembered.iter().filter_map(|peer| peer.peer_id.parse().ok()).collect(),
             metrics,
@@ -456,6 +477,8 @@ impl Task {
         self.let_banned_back(now);
         self.part_from_silent(now);
         self.trim(now);
+        self.close_superseded(now);
+        self.settle_reach();
         // Bounded whatever libp2p does or does not tell: the reconnection policy gives lost dials up by itself.
         while self.dials.len() > DIALS_MAX {
             self.dials.pop_first();
@@ -506,7 +529,7 @@ impl Task {
             .iter()
             .filter(|(id, peer)| {
                 peer.since_ms + TRIM_AGE_MS <= now
-                    && peer.connections.values().all(|(_, dialled)| *dialled)
+                    && peer.connections.iter().all(|connection| connection.dialled)
                     && !mesh.contains(id)
                     && !self.reconnect.is_configured(id)
             })

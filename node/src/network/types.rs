@@ -1,7 +1,7 @@
 //! What the swarm task is told and what it tells.
 
 use bytes::Bytes;
-use griot_protocol::{NodeId, RecordId, Shard};
+use griot_protocol::{NodeId, RecordId, Shard, api::Reachability};
 use libp2p::Multiaddr;
 use tokio::sync::oneshot;
 
@@ -77,7 +77,7 @@ pub enum Command {
 /// What the swarm tells.
 #[derive(Debug)]
 pub enum Event {
-    /// A new full address (with `/p2p/…`) that this node listens on.
+    /// A new full address (with `/p2p/…`) that this node listens on, not through a relay.
     Listening {
         /// The address.
         address: Multiaddr,
@@ -86,6 +86,15 @@ pub enum Event {
     NotListening {
         /// The address.
         address: Multiaddr,
+    },
+    /// How others reach this node, as far as it knows: told when it changes.
+    Reachability {
+        /// In a word.
+        reachability: Reachability,
+        /// Full addresses through relays.
+        circuits: Vec<Multiaddr>,
+        /// Whether this node relays for others.
+        relays: bool,
     },
     /// First connection to a peer that speaks for the same network.
     PeerUp {

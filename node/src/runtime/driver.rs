@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use griot_protocol::{NetworkParams, NodeId, NodeSecret, api::NodeInfo, custody};
+use griot_protocol::{
+    NetworkParams, NodeId, NodeSecret,
+    api::{NodeInfo, Reachability},
+    custody,
+};
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -64,6 +68,9 @@ pub(crate) struct State {
     next_call: u64,
     calls: BTreeMap<CallId, oneshot::Sender<Result<Answer, CallError>>>,
     listen: BTreeSet<Multiaddr>,
+    reachability: Reachability,
+    circuits: Vec<Multiaddr>,
+    relays: bool,
     peers: BTreeSet<NodeId>,
     warnings: VecDeque<String>,
     maintained: Instant,
@@ -79,6 +86,9 @@ impl State {
             next_call: 0,
             calls: BTreeMap::new(),
             listen: BTreeSet::new(),
+            reachability: Reachability::Unknown,
+            circuits: Vec::new(),
+            relays: false,
             peers: BTreeSet::new(),
             warnings: warnings.into(),
             maintained: now,
@@ -302,6 +312,9 @@ impl Driver {
             outbox: totals.outbox,
             uptime_seconds: self.state.started.elapsed().as_secs(),
             warnings: self.state.warnings.iter().cloned().collect(),
+            reachability: self.state.reachability,
+            circuits: self.state.circuits.iter().map(Multiaddr::to_string).collect(),
+            relays: self.state.relays,
         }
     }
 
@@ -324,6 +337,12 @@ impl Driver {
             }
             Event::NotListening { address } => {
                 self.state.listen.remove(&address);
+                return;
+            }
+            Event::Reachability { reachability, circuits, relays } => {
+                self.state.reachability = reachability;
+                self.state.circuits = circuits;
+                self.state.relays = relays;
                 return;
             }
             Event::ParamsDiffer { peer, detail } => {

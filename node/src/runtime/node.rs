@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     identity::{Identity, IdentityError},
     metrics::Metrics,
-    network::{self, Command, ConnectionLimits, Event, NetworkConfig, NetworkError},
+    network::{self, Command, ConnectionLimits, Event, Nat, NetworkConfig, NetworkError},
     relay::{self, CarryPolicy, Input, Relay},
     store::{Store, StoreError},
 };
@@ -240,6 +240,8 @@ fn network_config(config: &Config) -> NetworkConfig {
     NetworkConfig {
         listen: config.listen.clone(),
         peers: config.peers.clone(),
+        announce: config.announce.clone(),
+        nat: Some(Nat { relay_for_others: config.relay_for_others, use_relays: config.use_relays }),
         discovery: config.discovery,
         mdns: config.mdns,
         allow: config.allow_peers.clone(),

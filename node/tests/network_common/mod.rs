@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use griot_node::{
     identity::{Identity, node_id},
-    network::{Command, Event, NetworkConfig, start},
+    network::{Command, Event, NetworkConfig, NetworkMetrics, Setup, build, run, start},
     relay::{GossipId, Verdict},
     store::RememberedPeer,
 };
@@ -78,6 +78,18 @@ impl Net {
             net.listen.push(address);
         }
         net
+    }
+
+    /// One that listens nowhere: nobody can dial it, as if it were behind NAT.
+    pub fn start_hidden(n: u8, config: NetworkConfig) -> Self {
+        let (sender, events) = mpsc::channel(1024);
+        let (commands, orders) = mpsc::channel(64);
+        let identity = identity(n);
+        let swarm = build(&config, &identity).unwrap();
+        let setup = Setup { config, remembered: Vec::new(), seed: u64::from(n), metrics: NetworkMetrics::default() };
+        let task = tokio::spawn(run(swarm, setup, orders, sender));
+        let (listen, passed, registry) = (Vec::new(), Vec::new(), Registry::default());
+        Self { identity, listen, commands, events, passed, registry, task }
     }
 
     pub fn id(&self) -> NodeId {

@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod cli;
 pub mod mesh;
 pub mod namespace;
+pub mod nat;
 pub mod node;
 mod owner;
 pub mod person;

@@ -194,10 +194,11 @@ impl World {
             peers: slot.peers.iter().map(|peer| self.full_address(*peer)).collect(),
             discovery: self.plan.discovery,
             mdns: false,
+            nat: None,
             ..NetworkConfig::new(self.params.clone())
         };
         let failed = |error: &dyn std::fmt::Display| NodeError::Network(error.to_string());
-        let behaviour = Behaviour::new(&config, &slot.identity).map_err(|error| failed(&error))?;
+        let behaviour = Behaviour::new(&config, &slot.identity, None).map_err(|error| failed(&error))?;
         let transport = SimTransport::new(self.net.clone(), index).boxed();
         let mut swarm = Swarm::new(transport, behaviour, slot.identity.peer_id(), network::swarm_config());
         self.net.set_power(index, Power::On);

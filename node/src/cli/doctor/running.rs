@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use griot_protocol::api::{ClockReport, DiskReport, DiskTrend, NodeInfo, NodeReport, PeerInfo, PeerState};
+use griot_protocol::api::{
+    ClockReport, DiskReport, DiskTrend, NodeInfo, NodeReport, PeerInfo, PeerState, Reachability,
+};
 
 use super::{
     super::{
         CliError,
         client::Daemon,
-        inspect::{duration, peer_state},
+        inspect::{duration, peer_state, reached},
         status::{self, Syncs},
     },
     Findings, ports,
@@ -68,7 +70,7 @@ pub(super) async fn examine(found: &mut Findings, mut daemon: Daemon) {
         Ok(peers) => {
             connections(found, &peers);
             syncs(found, &peers, info.uptime_seconds);
-            reachability(found, &peers);
+            reachability(found, &info, &peers);
             versions(found, &peers);
         }
         Err(error) => found.problem("peers", format_args!("it cannot say who its peers are ({error})"), "see its log"),
@@ -224,24 +226,30 @@ fn syncs(found: &mut Findings, peers: &[PeerInfo], uptime_seconds: u64) {
     }
 }
 
-fn reachability(found: &mut Findings, peers: &[PeerInfo]) {
+/// How others reach it. Not to be reached is no fault: most machines at home are not.
+fn reachability(found: &mut Findings, info: &NodeInfo, peers: &[PeerInfo]) {
     let connected: Vec<&PeerInfo> = peers.iter().filter(|peer| peer.connected).collect();
     if connected.is_empty() {
         return;
     }
-    match connected.iter().filter(|peer| peer.dialled_us).count() {
-        0 => found.note(
+    let how = format!("it is reached {}", reached(info));
+    match info.reachability {
+        Reachability::Public | Reachability::Relayed | Reachability::Local => found.good("reachability", how),
+        Reachability::Unknown => found.note("reachability", how, "peers test that: ask again in a minute"),
+        Reachability::Unreachable => found.note(
             "reachability",
-            "no connected peer has dialled this node: perhaps none can",
-            "where others should be able to, open and forward its --listen ports in firewall and router",
+            how,
+            "where others should reach it, connect it to a node that relays, or open and forward its --listen ports (TCP and \
+             UDP) in firewall and router",
         ),
-        count => found.good(
-            "reachability",
-            format_args!(
-                "{count} of {} connected peers dialled this node: it can be reached from where they are",
-                connected.len()
-            ),
-        ),
+    }
+    for circuit in &info.circuits {
+        found.good("reachability", format_args!("others reach it at {circuit}"));
+    }
+    let dialled = connected.iter().filter(|peer| peer.dialled_us).count();
+    if dialled > 0 {
+        let of = connected.len();
+        found.good("reachability", format_args!("{dialled} of {of} connected peers dialled this node directly"));
     }
     let seen: BTreeSet<&str> = connected.iter().filter_map(|peer| peer.sees_us_at.as_deref()).collect();
     if !seen.is_empty() {
@@ -383,14 +391,44 @@ mod tests {
         assert!(levels(|found| syncs(found, &[], 9000)).is_empty(), "said already: connected to nobody");
     }
 
+    fn info(reachability: Reachability) -> NodeInfo {
+        NodeInfo {
+            node_id: griot_protocol::NodeId([1; 32]),
+            peer_id: String::new(),
+            network: "griot".to_owned(),
+            bits: 0,
+            postage_bits: 8,
+            postage_bits_now: 8,
+            shards: vec![0],
+            version: String::new(),
+            time: griot_protocol::Timestamp(0),
+            listen: Vec::new(),
+            peers: 2,
+            records: 0,
+            bytes: 0,
+            mailboxes: 0,
+            outbox: 0,
+            uptime_seconds: 0,
+            warnings: Vec::new(),
+            reachability,
+            circuits: Vec::new(),
+            relays: false,
+        }
+    }
+
     #[test]
-    fn being_dialled_proves_that_one_can_be() {
+    fn how_others_reach_it_is_said_and_only_what_may_be_wrong_is_noted() {
         let mut peers = vec![peer(""), peer("")];
-        assert_eq!(levels(|found| reachability(found, &peers)), [Level::Note]);
+        let mut info = info(Reachability::Unreachable);
+        assert_eq!(levels(|found| reachability(found, &info, &peers)), [Level::Note]);
+        info.reachability = Reachability::Relayed;
+        info.circuits = vec!["/ip4/1.2.3.4/tcp/7701/p2p/R/p2p-circuit/p2p/N".to_owned()];
+        assert_eq!(levels(|found| reachability(found, &info, &peers)), [Level::Ok, Level::Ok]);
+        info.circuits.clear();
         peers[0].dialled_us = true;
         peers[1].sees_us_at = Some("/ip4/1.2.3.4/tcp/7701".to_owned());
-        assert_eq!(levels(|found| reachability(found, &peers)), [Level::Ok, Level::Ok]);
-        assert!(levels(|found| reachability(found, &[])).is_empty());
+        assert_eq!(levels(|found| reachability(found, &info, &peers)), [Level::Ok; 3]);
+        assert!(levels(|found| reachability(found, &info, &[])).is_empty());
     }
 
     #[test]

@@ -11,21 +11,21 @@ use libp2p::{
     identify, kad, mdns,
     metrics::Recorder,
     multiaddr::Protocol,
-    ping, request_response,
+    ping, relay, request_response,
     swarm::{ConnectionId, SwarmEvent},
 };
 
 use super::{
     super::{
         Event,
-        address::{is_usable, split_peer},
+        address::{is_relayed, is_usable, split_peer},
         behaviour::{AsideEvent, BehaviourEvent, difference},
         doors::PartsEvent,
         metrics::GossipOutcome,
         topics::{self, is_provider_key},
     },
     OTHER_NETWORK_MS, Task,
-    peers::readable,
+    peers::{Connection, readable},
 };
 use crate::{identity::node_id, store::PEER_ADDRESSES_MAX};
 
@@ -54,31 +54,23 @@ impl Task {
                 tracing::debug!(from = %send_back_addr, %error, "an inbound connection failed");
                 self.metrics.refused("handshake");
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
-                let address = self.full(address);
-                tracing::info!(%address, "listening");
-                self.outbox.fact(Event::Listening { address });
-            }
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
-                let address = self.full(address);
-                self.outbox.fact(Event::NotListening { address });
-            }
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => self.on_listening(listener_id, address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_not_listening(address),
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if self.on_reservation_ended(listener_id) {
+                    return;
+                }
                 if let Err(error) = reason {
                     tracing::error!(?addresses, %error, "no longer listening");
                 }
                 for address in addresses {
-                    let address = self.full(address);
-                    self.outbox.fact(Event::NotListening { address });
+                    self.on_not_listening(address);
                 }
             }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_confirmed_address(address),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "listener"),
             _ => {}
         }
-    }
-
-    fn full(&self, address: Multiaddr) -> Multiaddr {
-        address.with(Protocol::P2p(*self.swarm.local_peer_id()))
     }
 
     fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
@@ -94,19 +86,26 @@ impl Task {
             self.part(peer, now + OTHER_NETWORK_MS, "its key is not Ed25519");
             return;
         };
+        self.on_dialled_by(&peer, endpoint);
+        let relayed = endpoint.is_relayed();
         let (address, dialled) = match endpoint {
-            ConnectedPoint::Dialer { address, .. } => (address, true),
-            ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr, false),
+            ConnectedPoint::Dialer { address, .. } => (address.clone(), true),
+            // The other end of one through a relay is no more than a name.
+            ConnectedPoint::Listener { local_addr, .. } if relayed => {
+                (local_addr.clone().with(Protocol::P2p(peer)), false)
+            }
+            ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr.clone(), false),
         };
-        self.peers.entry(peer, node, now).connections.insert(connection, (address.clone(), dialled));
+        let made = Connection { id: connection, address, dialled, relayed, since_ms: now, answered_ms: None };
+        self.peers.entry(peer, node, now).connections.push(made);
     }
 
     fn on_disconnected(&mut self, peer: &PeerId, connection: ConnectionId, remaining: u32) {
         if remaining > 0 {
-            if let Some(peer) = self.peers.get_mut(peer) {
-                peer.connections.remove(&connection);
+            if self.peers.get_mut(peer).is_some_and(|peer| peer.lost(connection)) {
+                return;
             }
-            // One of several broke: most likely the peer was killed and has come back before the old connection was
+            // The oldest of several broke: most likely the peer was killed and has come back before the old connection was
             // found dead. gossipsub tells subscriptions on the first connection only, so the newborn knows none of
             // ours. Only parting altogether and meeting again sets both sides right; both dial again at once.
             let _ = self.swarm.disconnect_peer_id(*peer);
@@ -114,6 +113,8 @@ impl Task {
         }
         let now = self.now_ms();
         self.reconnect.disconnected(peer, now);
+        self.relays.withdrawn(peer, true);
+        self.settle_reach();
         for event in self.peers.release(peer) {
             self.give_up(event);
         }
@@ -162,6 +163,7 @@ impl Task {
                 }
                 self.on_kad(event);
             }
+            AsideEvent::Reach(event) => self.on_reach_event(event),
             AsideEvent::Sync(event) => self.on_sync(event),
             AsideEvent::Doors(PartsEvent::Mdns(mdns::Event::Discovered(found))) => self.on_mdns(found),
             // Addresses that time out are dropped when dialling them fails.
@@ -178,16 +180,16 @@ impl Task {
             identify::Event::Received { connection_id, peer_id, info } => {
                 if info.protocol_version == self.protocol_version {
                     if let Some(peer) = self.peers.get_mut(&peer_id) {
-                        peer.sees_us_at = Some(info.observed_addr);
+                        peer.sees_us_at = Some(info.observed_addr.clone());
                     }
                     self.on_confirmed(peer_id, &info.agent_version);
-                    self.on_addresses(peer_id, connection_id, info.listen_addrs);
+                    self.on_addresses(peer_id, connection_id, &info);
                 } else {
                     self.on_stranger(peer_id, &info.protocol_version);
                 }
             }
             identify::Event::Pushed { connection_id, peer_id, info } => {
-                self.on_addresses(peer_id, connection_id, info.listen_addrs);
+                self.on_addresses(peer_id, connection_id, &info);
             }
             identify::Event::Error { peer_id, error, .. } => tracing::debug!(peer = %peer_id, %error, "identify"),
             identify::Event::Sent { .. } => {}
@@ -228,18 +230,17 @@ impl Task {
         }
     }
 
-    /// What a peer tells of where it listens.
-    fn on_addresses(&mut self, id: PeerId, connection: ConnectionId, told: Vec<Multiaddr>) {
+    /// What a peer tells of where it listens, and whether it relays.
+    fn on_addresses(&mut self, id: PeerId, connection: ConnectionId, info: &identify::Info) {
         if !self.peers.is_up(&id) {
             return;
         }
-        let Some((from, dialled)) = self.peers.get(&id).and_then(|peer| peer.connections.get(&connection)) else {
-            return;
-        };
+        let Some(known) = self.peers.get(&id).and_then(|peer| peer.connection(connection)) else { return };
+        let from = &known.address;
         let mut addresses: Vec<Multiaddr> = Vec::new();
         // The address that was dialled is known to work, so it comes first.
-        let worked = dialled.then(|| split_peer(from).0);
-        let told = told.iter().filter(|address| is_usable(address, from));
+        let worked = known.dialled.then(|| split_peer(from).0);
+        let told = info.listen_addrs.iter().filter(|address| is_usable(address, from));
         for address in worked.into_iter().chain(told.map(|told| split_peer(told).0)) {
             if addresses.len() < PEER_ADDRESSES_MAX && !addresses.contains(&address) {
                 addresses.push(address);
@@ -250,6 +251,9 @@ impl Task {
                 kad.add_address(&id, address.clone());
             }
         }
+        if !is_relayed(from) {
+            self.on_relay_offer(id, info.protocols.contains(&relay::HOP_PROTOCOL_NAME), &addresses);
+        }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         self.reconnect.confirmed(id, addresses, Timestamp(now.as_secs()));
     }
@@ -257,7 +261,9 @@ impl Task {
     fn on_ping(&mut self, event: &ping::Event) {
         match &event.result {
             Ok(rtt) => {
+                let now = self.now_ms();
                 if let Some(peer) = self.peers.get_mut(&event.peer) {
+                    peer.answered(event.connection, now);
                     peer.rtt_ms = u64::try_from(rtt.as_millis()).ok();
                 }
             }

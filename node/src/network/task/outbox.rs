@@ -80,6 +80,7 @@ fn name(event: &Event) -> &'static str {
     match event {
         Event::Listening { .. } => "listening",
         Event::NotListening { .. } => "not_listening",
+        Event::Reachability { .. } => "reachability",
         Event::PeerUp { .. } => "peer_up",
         Event::PeerDown { .. } => "peer_down",
         Event::Gossiped { .. } => "gossiped",

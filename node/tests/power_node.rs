@@ -29,7 +29,7 @@ use griot_protocol::{
     bundle::{BundleItem, BundleReader},
 };
 use griotd_support::{Griotd, Line, letter, mailbox, now};
-use hyper::{Method, StatusCode, body::Bytes};
+use hyper::{Method, body::Bytes};
 use power_support::{can_mount, image::Image, mount::CutDisk, number_from_env};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 

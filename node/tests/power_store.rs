@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use griot_node::store::{DiskStore, MemoryStore, OpenReport, Options, Store, StoreError};
+use griot_node::store::{DiskStore, MemoryStore, OpenReport, Options, StoreError};
 use griot_protocol::{ShardBits, Timestamp};
 use power_support::{can_mount, image::Image, mount::CutDisk, number_from_env};
 use rand::{RngExt, SeedableRng, rngs::StdRng};

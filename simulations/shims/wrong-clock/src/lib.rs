@@ -6,7 +6,7 @@
 //! Without the variable, or where it holds no number, the time is right.
 //!
 //! `libfaketime` does the same and more, but it looks up symbols when it is first asked, which allocates, and an allocator
-//! that asks for the time while it sets itself up (mimalloc in the place of `malloc`, which `griotd` has) then runs into
+//! that asks for the time while it sets itself up (mimalloc in the place of `malloc`, as in a `griotd` that is built together with the simulator) then runs into
 //! itself. So nothing is looked up or allocated here: asking is one system call and one addition.
 //!
 //! Only live runs of `griot-sim` load it, into the nodes whose clocks are to be wrong. No program links it.

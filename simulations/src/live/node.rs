@@ -75,11 +75,7 @@ impl NodeProcess {
             .append(true)
             .open(self.log_path())
             .map_err(LiveError::io("opening the node's log"))?;
-        let griotd = binaries::find("griotd")?;
-        let mut command = match &self.options.namespace {
-            Some(name) => super::namespace::command(name, &griotd),
-            None => Command::new(griotd),
-        };
+        let mut command = self.griotd()?;
         let api = self.options.api.as_deref().unwrap_or("127.0.0.1:0");
         command.arg("--data-dir").arg(self.data_dir()).args(["--api", api]);
         command.env("GRIOT_NO_MDNS", if self.options.mdns { "false" } else { "true" });
@@ -118,6 +114,15 @@ impl NodeProcess {
             (None, Err(error)) => error.to_string(),
         };
         Err(LiveError::Failed(format!("{why}\n{}", self.log_tail())))
+    }
+
+    /// `griotd`, in this node's namespace.
+    fn griotd(&self) -> Result<Command, LiveError> {
+        let griotd = binaries::find("griotd")?;
+        Ok(match &self.options.namespace {
+            Some(name) => super::namespace::command(name, griotd),
+            None => Command::new(griotd),
+        })
     }
 
     /// Sets environment variables for its next starts, instead of those that were set before.
@@ -239,7 +244,8 @@ impl NodeProcess {
     /// # Errors
     /// It ended with an error, which is in the message.
     pub fn command(&self, args: &[&str]) -> Result<String, LiveError> {
-        let output = Command::new(binaries::find("griotd")?)
+        let output = self
+            .griotd()?
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(args)

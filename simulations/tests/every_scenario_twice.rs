@@ -42,7 +42,7 @@ const SMALL: [Small; 13] = [
     small("matrix-org-2025-09-02", 10, &["compress=50", "workload.per_person_per_day=4"]),
     small("rolling-restart", 10, &["workload.per_person_per_day=200"]),
     small("flash-crowd", 10, &[]),
-    small("sybil-flood", 10, &[]),
+    small("sybil-flood", 10, &["compress=3"]),
     small("eclipse", 10, &[]),
     small("split-brain-30d", 10, &["compress=900"]),
     small("dead-home", 10, &["compress=5", "workload.per_person_per_day=60"]),

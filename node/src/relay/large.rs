@@ -37,9 +37,7 @@ pub(super) fn is_large(record: &Record) -> bool {
 /// A record that is not here, and who has it.
 #[derive(Debug)]
 struct Wanted {
-    /// Who told of it first: it counts against them.
-    first: NodeId,
-    /// Who has it, in the order in which they told.
+    /// Who has it, in the order in which they told. It counts against the first of them.
     tellers: Vec<NodeId>,
     /// Who was asked for it, and until when nobody else is.
     asked: Option<(NodeId, u64)>,
@@ -63,9 +61,9 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// How many more records this neighbour may be the first to tell of.
+    /// How many more records may count against this neighbour.
     fn room_of(&self, teller: &NodeId) -> usize {
-        let told_by_it = self.wanted.values().filter(|wanted| wanted.first == *teller).count();
+        let told_by_it = self.wanted.values().filter(|wanted| wanted.tellers.first() == Some(teller)).count();
         TOLD_BY_ONE_MAX.saturating_sub(told_by_it).min(TOLD_MAX.saturating_sub(self.wanted.len()))
     }
 
@@ -82,7 +80,7 @@ impl Told {
     }
 
     fn note_one(&mut self, id: RecordId, teller: NodeId) {
-        let wanted = self.wanted.entry(id).or_insert(Wanted { first: teller, tellers: Vec::new(), asked: None });
+        let wanted = self.wanted.entry(id).or_insert(Wanted { tellers: Vec::new(), asked: None });
         if wanted.tellers.len() < TELLERS_MAX && !wanted.tellers.contains(&teller) {
             wanted.tellers.push(teller);
         }

@@ -149,7 +149,7 @@ impl Metrics {
             ),
             (
                 "gossip_missed_records",
-                "Of griot_sync_repaired_records, those that gossip should have brought: of a shard carried here, and made \
+                "Of griot_sync_repaired_records, those that gossip should have brought: not large, of a shard carried here, and made \
                  in a minute that began while the neighbour that brought them was connected. A lower bound: an ack \
                  counts by the age of what it acks",
                 &self.gossip_missed,

@@ -111,8 +111,8 @@ fn body(report: &NodeReport) -> Vec<String> {
     lines.extend(replication(&report.replication));
     let arrivals = &report.arrivals;
     lines.push(format!(
-        "arrived   {} by gossip, {} by sync ({} that gossip should have brought)",
-        arrivals.by_gossip, arrivals.by_sync, arrivals.missed_by_gossip
+        "arrived   {} by gossip, {} large ones by offer, {} by sync ({} that gossip should have brought)",
+        arrivals.by_gossip, arrivals.by_offer, arrivals.by_sync, arrivals.missed_by_gossip
     ));
     let shown = report.refused.iter().take(REFUSALS_SHOWN);
     lines.extend(shown.map(|row| format!("refused   {} by {}: {}", row.records, row.way, row.reason)));

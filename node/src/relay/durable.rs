@@ -196,12 +196,13 @@ impl Relay {
         }
     }
 
-    /// Whether gossip should have brought a record that sync did: it is of a shard whose gossip is heard here, and was
-    /// made after the neighbour that brought it was met. Authors round down to the minute, so that none is counted that
+    /// Whether gossip should have brought a record that sync did: large ones do not go by gossip, and it is of a shard whose
+    /// gossip is heard here, and was made after the neighbour that brought it was met. Authors round down to the minute, so that none is counted that
     /// was made before, and some are not that were made just after.
     fn gossip_should_have(&self, origin: &Origin, record: &Record) -> bool {
         let met_at = origin.peer().and_then(|peer| self.met_at.get(&peer));
         met_at.is_some_and(|met_at| record.body().created_at() >= *met_at)
+            && !is_large(record)
             && self.carriage.carries(record.address().shard(self.config.params.bits))
     }
 

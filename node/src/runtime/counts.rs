@@ -19,6 +19,7 @@ impl Counts {
     pub(crate) fn count(&mut self, tally: &Tally) {
         match *tally {
             Tally::Accepted(_, way) if way == Way::Gossip.name() => self.arrivals.by_gossip += 1,
+            Tally::Accepted(_, way) if way == Way::Told.name() => self.arrivals.by_offer += 1,
             Tally::SyncRepaired => self.arrivals.by_sync += 1,
             Tally::GossipMissed => self.arrivals.missed_by_gossip += 1,
             Tally::Refused(reason, way) => *self.refused.entry((reason, way)).or_default() += 1,
@@ -56,6 +57,7 @@ mod tests {
         counts.count(&Tally::Refused("postage", "api"));
         counts.count(&Tally::Accepted("envelope", "gossip"));
         counts.count(&Tally::Accepted("envelope", "sync"));
+        counts.count(&Tally::Accepted("envelope", "told"));
         counts.count(&Tally::SyncRepaired);
         counts.count(&Tally::SyncRepaired);
         counts.count(&Tally::GossipMissed);
@@ -63,6 +65,7 @@ mod tests {
         let row = |way: &str, records| ("postage".to_owned(), way.to_owned(), records);
         assert_eq!(refused, [row("gossip", 3), row("api", 1)]);
         let arrivals = counts.arrivals();
-        assert_eq!((arrivals.by_gossip, arrivals.by_sync, arrivals.missed_by_gossip), (1, 2, 1));
+        assert_eq!((arrivals.by_gossip, arrivals.by_offer), (1, 1));
+        assert_eq!((arrivals.by_sync, arrivals.missed_by_gossip), (2, 1));
     }
 }

@@ -110,6 +110,8 @@ pub struct MailboxReport {
 pub struct ArrivalsReport {
     /// Records that gossip brought first.
     pub by_gossip: u64,
+    /// Large records that were fetched from a neighbour which had offered them.
+    pub by_offer: u64,
     /// Records that sync brought first, those from times without a connection included.
     pub by_sync: u64,
     /// Of these, records that gossip should have brought: written while the neighbour that brought them was connected.
@@ -122,7 +124,7 @@ pub struct ArrivalsReport {
 pub struct RefusedReport {
     /// The reason, as in `griot_records_refused_total`.
     pub reason: String,
-    /// The way: `api`, `import`, `gossip`, `sync`.
+    /// The way: `api`, `import`, `gossip`, `sync`, `told`.
     pub way: String,
     /// How many.
     pub records: u64,

@@ -146,3 +146,16 @@ async fn peers_test_whether_a_node_can_be_dialled() {
         assert!(gone.is_none(), "node {other} never left");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_tells_of_itself_is_not_taken_for_where_its_peers_are() {
+    let first = Net::start(1, quiet(&[TCP], &[])).await;
+    let mut relay = Net::start(2, quiet(&[TCP], &[first.listen[0].clone()])).await;
+    relay.up(first.id()).await;
+    // Being dialled, it learns that it can relay, and tells those that it is connected with.
+    let mut hidden = Net::start_hidden(3, quiet(&[], &[relay.listen[0].clone()]));
+    hidden.reserved().await;
+    let wanted = (first.peer_id().to_string(), vec![bare(&first.listen[0]).to_string()]);
+    let remembered: Vec<_> = relay.stop().await.into_iter().map(|peer| (peer.peer_id, peer.addresses)).collect();
+    assert!(remembered.contains(&wanted), "{wanted:?} is not in {remembered:?}");
+}

@@ -188,11 +188,9 @@ impl Task {
                     self.on_stranger(peer_id, &info.protocol_version);
                 }
             }
-            identify::Event::Pushed { connection_id, peer_id, info } => {
-                self.on_addresses(peer_id, connection_id, &info);
-            }
             identify::Event::Error { peer_id, error, .. } => tracing::debug!(peer = %peer_id, %error, "identify"),
-            identify::Event::Sent { .. } => {}
+            // Both are of what this node has told of itself. What a peer tells unasked is `Received` as well.
+            identify::Event::Sent { .. } | identify::Event::Pushed { .. } => {}
         }
     }
 

@@ -1,7 +1,5 @@
 //! Nobody writes to you unless you gave them the means, and you can take it back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::core::{ContactInfo, ContactState, InviteInfo, RequestInfo};
 use griot_simulations::live::{node, person::Person, wait_for};
 

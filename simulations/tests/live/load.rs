@@ -1,7 +1,5 @@
 //! `griot-sim load`: what it counts is durable.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::process::{Command, Stdio};
 
 use griot_simulations::live::binaries;

@@ -1,7 +1,5 @@
 //! A node's disk burns; a backup and an empty machine make the same node again: members, mailboxes, mail.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::core::SendState;
 use griot_protocol::api::{MemberInfo, NodeInfo};
 use griot_simulations::live::{

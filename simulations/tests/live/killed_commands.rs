@@ -1,8 +1,6 @@
 //! Nothing is left half done when a command is killed: kill -9 of every command that changes something, at random
 //! moments. Afterwards the same command works, and nothing is doubled or lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use griot_client::core::{ContactInfo, ContactState, InviteInfo, RequestInfo, SendState, SentMessage};

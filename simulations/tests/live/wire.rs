@@ -3,8 +3,6 @@
 //! Lower bounds are exact; there is no upper bound but patience, because a busy machine may be late at any time. How late
 //! it was is printed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{
     io::ErrorKind,
     net::UdpSocket,

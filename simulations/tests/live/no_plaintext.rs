@@ -1,7 +1,5 @@
 //! Nodes are blind: no plaintext, name or global id of a person is in any file of a node, nor on the wire.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},

@@ -1,7 +1,5 @@
 //! Nodes on one local network find each other by themselves, without any `--peer`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_simulations::live::{
     namespace::Cable,
     node::{NodeOptions, NodeProcess},

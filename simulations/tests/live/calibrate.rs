@@ -1,7 +1,5 @@
 //! `griot-sim live calibrate`: what it writes down can be run again, and no message was faster than its path.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{
     path::Path,
     process::{Command, Stdio},

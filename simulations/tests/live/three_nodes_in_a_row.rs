@@ -1,7 +1,5 @@
 //! A — B — C: the outer nodes are not connected to each other, and the recipient is away while everything is sent.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::core::SendState;
 use griot_simulations::live::{node, person::Person, wait_for};
 

@@ -1,8 +1,6 @@
 //! `griot-sim live`: a short run with every kind of fault keeps every promise, its files say what happened, and what it
 //! concludes can be concluded again from them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{
     path::Path,
     process::{Command, Output, Stdio},

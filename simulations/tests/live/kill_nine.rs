@@ -2,8 +2,6 @@
 //! *stored*. Every accepted message is delivered exactly once, and every id that was acknowledged is still there after
 //! every restart.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},

@@ -1,7 +1,5 @@
 //! A person with two homes: either may die.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::core::SentMessage;
 use griot_simulations::live::{node, person::Person, wait_for};
 

@@ -1,7 +1,5 @@
 //! The sender sees why a message is not *stored* yet, as far as the node knows, and no longer than it is so.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::core::{SendState, SentMessage};
 use griot_simulations::live::{node, person::Person, wait_for};
 

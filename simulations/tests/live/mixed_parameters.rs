@@ -1,7 +1,5 @@
 //! Nodes of one network name that disagree about its parameters say so, and do not punish each other.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_simulations::live::{
     node::{NodeOptions, NodeProcess},
     wait_for,

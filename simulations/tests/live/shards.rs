@@ -1,7 +1,5 @@
 //! Two shard bits, five nodes: nodes carry only what they must, and messages still arrive, with their receipts and acks.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::core::SendState;
 use griot_simulations::live::{
     node::{self, NodeOptions},

@@ -1,7 +1,5 @@
 //! Two homes behind NAT, real nodes, real routers, and one node that both can dial.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_protocol::api::{PeerInfo, Reachability};
 use griot_simulations::live::{
     nat::{Homes, INTERNET, Ports},

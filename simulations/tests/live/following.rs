@@ -1,7 +1,5 @@
 //! `inbox --follow` owns the home, and every other command on it goes through it: nobody sees a lock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::io::{BufRead, BufReader};
 
 use griot_client::core::InboxMessage;

@@ -1,7 +1,5 @@
 //! A home on another machine: TLS on the API, a member's token, and a pinned certificate.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_client::home::Fingerprint;
 use griot_simulations::live::{
     node::{NodeOptions, NodeProcess},

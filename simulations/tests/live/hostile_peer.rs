@@ -1,8 +1,6 @@
 //! A peer that speaks the protocols and means harm: everything it sends is refused with a reason and counted, and the
 //! node goes on serving people.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,7 +1,5 @@
 //! `griot demo`: the story that a newcomer sees, from start to clean-up.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::process::{Command, Stdio};
 
 use griot_simulations::live::binaries;

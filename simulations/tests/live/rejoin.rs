@@ -1,7 +1,5 @@
 //! Nodes that were connected once find each other again.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_simulations::live::{
     node::{self, NodeOptions, NodeProcess},
     person::Person,

@@ -1,7 +1,5 @@
 //! Two or three real nodes on paths that are cut, one-way, or lossy: what was accepted arrives, once and in order.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use griot_simulations::live::{
     mesh,
     node::{NodeOptions, NodeProcess},

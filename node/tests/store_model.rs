@@ -20,7 +20,15 @@ fn shared_pool() -> &'static Pool {
 #[derive(Clone, Debug)]
 enum Op {
     Commit(Vec<Vec<Entry>>),
-    Expire { hours: u64, max: usize },
+    Expire {
+        hours: u64,
+        max: usize,
+    },
+    /// The clock was ahead by so many hours.
+    GoBack {
+        hours: u64,
+        max: usize,
+    },
     Maintain,
     Reopen,
     Rebuild,
@@ -64,7 +72,11 @@ fn op() -> impl Strategy<Value = Op> {
     let batch = prop::collection::vec(entry(), 0..8);
     prop_oneof![
         10 => prop::collection::vec(batch, 0..4).prop_map(Op::Commit),
-        2 => (0..4_u64, 1..6_usize).prop_map(|(hours, max)| Op::Expire { hours, max }),
+        3 => (0..4_u64, 1..6_usize).prop_map(|(hours, max)| Op::Expire { hours, max }),
+        2 => (0..6_u64, 1..6_usize).prop_map(|(hours, max)| Op::GoBack { hours, max }),
+        // Acks live for thirty days, and a day longer here.
+        1 => (710..760_u64, 1..60_usize).prop_map(|(hours, max)| Op::Expire { hours, max }),
+        1 => (700..800_u64, 1..60_usize).prop_map(|(hours, max)| Op::GoBack { hours, max }),
         4 => Just(Op::Maintain),
         2 => Just(Op::Reopen),
         1 => Just(Op::Rebuild),
@@ -88,6 +100,18 @@ fn peers(count: u8) -> Vec<RememberedPeer> {
     (0..count).map(peer).collect()
 }
 
+/// Drops all that expired; returns how many rows went.
+fn expire(store: &dyn Store, now: Timestamp, max: usize) -> usize {
+    let mut total = 0;
+    loop {
+        let dropped = store.expire(now, max).unwrap();
+        total += dropped;
+        if dropped < max {
+            return total;
+        }
+    }
+}
+
 fn run(ops: Vec<Op>, bits: u8, index_waits: usize) {
     let bits = ShardBits::try_from(bits).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -104,17 +128,11 @@ fn run(ops: Vec<Op>, bits: u8, index_waits: usize) {
             }
             Op::Expire { hours, max } => {
                 now = now.plus(hours * 3600);
-                let count = |store: &dyn Store| {
-                    let mut total = 0;
-                    loop {
-                        let dropped = store.expire(now, max).unwrap();
-                        total += dropped;
-                        if dropped < max {
-                            return total;
-                        }
-                    }
-                };
-                assert_eq!(count(&disk), count(&model));
+                assert_eq!(expire(&disk, now, max), expire(&model, now, max));
+            }
+            Op::GoBack { hours, max } => {
+                now = now.minus(hours * 3600);
+                assert_eq!(expire(&disk, now, max), expire(&model, now, max));
             }
             Op::Maintain => drop(disk.maintain(now).unwrap()),
             Op::Reopen => {

@@ -8,11 +8,12 @@ use std::{
     fs,
     os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
+    slice::from_ref,
 };
 
-use griot_node::store::{DiskStore, Entry, MemoryStore, OpenReport, Options, Position, Store, StoreError};
-use griot_protocol::{MailboxKind, Record, ShardBits};
-use store_support::{START, assert_same, envelope, mailbox, pool, registered};
+use griot_node::store::{DiskStore, Entry, MemoryStore, OpenReport, Options, Outcome, Position, Store, StoreError};
+use griot_protocol::{MailboxKind, Record, ShardBits, Timestamp};
+use store_support::{START, ack, assert_same, envelope, mailbox, pool, registered};
 
 fn options() -> Options {
     Options { segment_bytes: 16 * 1024, reserve_bytes: 0, cache_bytes: 1 << 20, ..Options::new(ShardBits::ZERO) }
@@ -225,7 +226,7 @@ fn segments_whose_records_are_gone_are_given_back() {
     let member = mailbox(9, MailboxKind::Direct);
     store.commit(&[registered(&member, 1)]).unwrap();
     let keeper = envelope(&member, START, 700, 1_000_000);
-    store.commit(&entries(std::slice::from_ref(&keeper))).unwrap();
+    store.commit(&entries(from_ref(&keeper))).unwrap();
     let position = store.row(&keeper.id()).unwrap().unwrap().position;
     let count = || fs::read_dir(dir.path().join("log")).unwrap().count();
     let mut most = 0;
@@ -249,4 +250,85 @@ fn segments_whose_records_are_gone_are_given_back() {
     assert_eq!(store.row(&keeper.id()).unwrap().unwrap().position, position);
     assert_eq!(store.registrations(&member.address).unwrap().len(), 1);
     assert_eq!(store.totals().records, 1);
+}
+
+/// Opens the store again; with `rebuilt`, from its log alone.
+fn reopened(store: DiskStore, dir: &Path, rebuilt: bool) -> DiskStore {
+    drop(store);
+    if rebuilt {
+        fs::remove_dir_all(dir.join("index")).unwrap();
+    }
+    let (store, report) = open(dir);
+    assert_eq!(report.rebuilt.is_some(), rebuilt);
+    store
+}
+
+fn hours(number: u64) -> Timestamp {
+    START.plus(number * 3600)
+}
+
+#[test]
+fn a_clock_that_was_ahead_closes_hours_until_it_is_right_and_a_replay_does_the_same() {
+    for rebuilt in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let to = mailbox(1, MailboxKind::Direct);
+        let [dropped, refused, late] = [2, 3, 4].map(|life| envelope(&to, START, life, life));
+        let again = envelope(&to, START, 3, 7);
+        let (store, _) = open(dir.path());
+        store.commit(&entries(from_ref(&dropped))).unwrap();
+        assert_eq!(store.expire(hours(6), 100).unwrap(), 1);
+        assert_eq!(store.commit(&entries(from_ref(&refused))).unwrap(), [Outcome::Present]);
+        let mut store = reopened(store, dir.path(), rebuilt);
+        assert_eq!(store.floor(), hours(5).hour(), "a restart opens nothing");
+        assert_eq!(store.commit(&entries(from_ref(&refused))).unwrap(), [Outcome::Present]);
+        assert_eq!(store.expire(hours(1), 100).unwrap(), 0);
+        for look in 0..2 {
+            assert_eq!(store.floor(), START.hour());
+            assert_eq!(held(&store, from_ref(&dropped)), [false], "what was dropped is not back by itself, {look}");
+            assert_eq!(held(&store, from_ref(&refused)), [look > 0]);
+            store.commit(&entries(&[refused.clone(), late.clone(), again.clone()])).unwrap();
+            assert_eq!(held(&store, &[refused.clone(), late.clone(), again.clone()]), [true; 3]);
+            store = reopened(store, dir.path(), rebuilt);
+        }
+        assert_eq!(store.commit(&entries(from_ref(&dropped))).unwrap().len(), 1);
+        assert_eq!(held(&store, &[dropped]), [true], "a neighbour brought it");
+        assert!(store.verify().unwrap().is_sound());
+    }
+}
+
+#[test]
+fn what_its_reader_collected_stays_away_though_the_clock_was_ahead_of_its_ack() {
+    // An envelope that lives as long as one may, and its ack, which ends with it.
+    let month = 30 * 24;
+    for (ahead, may_open) in [(month + 20, true), (month + 400, false)] {
+        for rebuilt in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let to = mailbox(1, MailboxKind::Direct);
+            let collected = envelope(&to, START, month, 1);
+            let new = envelope(&to, hours(month - 4), 2, 2);
+            let (store, _) = open(dir.path());
+            store.commit(&entries(&[collected.clone(), ack(&to, true, &[&collected])])).unwrap();
+            store.expire(hours(ahead), 100).unwrap();
+            let store = reopened(store, dir.path(), rebuilt);
+            store.expire(hours(month - 3), 100).unwrap();
+            let store = reopened(store, dir.path(), rebuilt);
+            // Neighbours that never saw the ack bring the envelope.
+            store.commit(&entries(&[collected.clone(), new.clone()])).unwrap();
+            assert_eq!(held(&store, &[collected, new]), [false, may_open], "{ahead} hours, rebuilt: {rebuilt}");
+        }
+    }
+}
+
+#[test]
+fn a_first_start_with_a_clock_that_is_years_ahead_closes_nothing_for_good() {
+    for rebuilt in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        store.expire(START.plus(70 * 365 * 24 * 3600), 100).unwrap();
+        let store = reopened(store, dir.path(), rebuilt);
+        store.expire(START, 100).unwrap();
+        let records = letters(3);
+        store.commit(&entries(&records)).unwrap();
+        assert_eq!(held(&store, &records), [true; 3]);
+    }
 }

@@ -307,8 +307,8 @@ fn done(turn: &mut Turn<'_>, call: CallId) {
     turn.emit(Output::Respond { call, result: Ok(Answer::Done) });
 }
 
-/// Whether a record that the store took is there. It keeps nothing that expires in an hour that it has dropped, and a clock
-/// that was ahead has dropped hours that are still to come.
+/// Whether a record that the store took is there. It keeps nothing that expires in a closed hour, and a clock that
+/// was ahead has closed hours that are still to come: until that is noticed, or for as long as their acks are gone.
 fn is_kept(turn: &mut Turn<'_>, id: RecordId, outcome: Option<Outcome>) -> bool {
     if outcome != Some(Outcome::Present) {
         return true;
@@ -318,12 +318,12 @@ fn is_kept(turn: &mut Turn<'_>, id: RecordId, outcome: Option<Outcome>) -> bool 
     !matches!(turn.read(row), Ok(None))
 }
 
-/// Tells whoever submitted a record that it is on disk; or that it is not, because its hour was dropped.
+/// Tells whoever submitted a record that it is on disk; or that it is not, because its hour is closed.
 fn answer_saved(turn: &mut Turn<'_>, call: CallId, id: RecordId, is_new: bool, is_kept: bool) {
     if is_kept {
         return accepted(turn, call, id, !is_new);
     }
-    let text =
-        "this node keeps nothing that expires so soon, because its clock was ahead for a while: use another node";
+    let text = "this node keeps nothing that expires so soon, because its clock was ahead for a while: try again in a \
+                minute, or use another node";
     turn.emit(Output::Respond { call, result: Err(CallError::Storage(text.to_owned())) });
 }

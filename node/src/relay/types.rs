@@ -286,9 +286,10 @@ pub enum Output {
         /// Which neighbour handed it over first.
         from: Option<NodeId>,
     },
-    /// Drop what expired before `now`, in small pieces between commits, and report [`Input::ExpiredRows`].
+    /// Drop what expired before `now`, and open what is closed after it, in small pieces between commits; and report
+    /// [`Input::ExpiredRows`].
     Expire {
-        /// The time by which records are judged: not always this machine's clock.
+        /// The time by which records may be dropped: never after the one by which they are judged.
         now: Timestamp,
     },
     /// Disconnect and do not dial for a while.

@@ -1,6 +1,6 @@
 //! What time brings: loading at start, expiry, and bounded rounds of housekeeping.
 
-use griot_protocol::{Address, RecordId};
+use griot_protocol::{Address, Hour, RecordId, Timestamp};
 
 use crate::store::{MemberId, Store, StoreError};
 
@@ -27,6 +27,7 @@ pub(super) struct Upkeep {
     next_ms: u64,
     next_dispatch_ms: u64,
     next_expiry_ms: u64,
+    opened_ms: Option<u64>,
     store_warning: Option<(u64, String)>,
     warned_of_clock: bool,
 }
@@ -119,13 +120,16 @@ impl Relay {
             return;
         }
         self.upkeep.next_ms = turn.mono_ms.saturating_add(UPKEEP_EVERY_MS);
-        self.expire(turn);
+        let deletes_until = self.clock.deletes_until(turn.machine);
+        self.expire(turn, deletes_until);
         self.watch_clock(turn);
         for address in self.registry.next_to_refresh(REFRESH_PER_TICK) {
             self.registry.refresh(&address, turn.store.usage(&address));
         }
-        for id in self.outbox.sweep(turn.wall, OUTBOX_SWEEP_PER_TICK) {
-            self.outbox.remove(&id);
+        if let Some(until) = deletes_until {
+            for id in self.outbox.sweep(until, OUTBOX_SWEEP_PER_TICK) {
+                self.outbox.remove(&id);
+            }
         }
         if self.disk.takes(griot_protocol::RecordKind::Custody, turn.mono_ms) {
             self.scan_for_receipts(turn);
@@ -138,12 +142,38 @@ impl Relay {
     }
 
     /// Has rows dropped whose hour is over, unless the time itself is in doubt.
-    fn expire(&mut self, turn: &mut Turn<'_>) {
-        if turn.mono_ms < self.upkeep.next_expiry_ms || !self.clock.is_settled() {
+    fn expire(&mut self, turn: &mut Turn<'_>, until: Option<Timestamp>) {
+        let floor = turn.store.floor();
+        if floor > turn.wall.hour() {
+            return self.open(turn, floor);
+        }
+        // To sweep by an earlier time would open what is rightly closed.
+        let Some(now) = until.filter(|until| until.hour() >= floor) else { return };
+        if turn.mono_ms >= self.upkeep.next_expiry_ms {
+            self.upkeep.next_expiry_ms = turn.mono_ms.saturating_add(EXPIRE_EVERY_MS);
+            turn.emit(Output::Expire { now });
+        }
+    }
+
+    /// Hours that are still to come are closed: the clock was ahead, or is behind now. In neither case is there harm in
+    /// opening them, so this waits for nobody to confirm the time.
+    fn open(&mut self, turn: &mut Turn<'_>, floor: Hour) {
+        let since = self.upkeep.opened_ms.map(|at| turn.mono_ms.saturating_sub(at));
+        if since.is_some_and(|since| since < EXPIRE_EVERY_MS) {
             return;
         }
-        self.upkeep.next_expiry_ms = turn.mono_ms.saturating_add(EXPIRE_EVERY_MS);
+        // Where the store keeps some of them closed for its acks, this goes on, and is said once.
+        let is_news = since.is_none_or(|since| since > 2 * EXPIRE_EVERY_MS);
+        self.upkeep.opened_ms = Some(turn.mono_ms);
         turn.emit(Output::Expire { now: turn.wall });
+        if is_news {
+            // The floor was an hour behind the clock that set it.
+            let hours = floor.0.saturating_sub(turn.wall.hour().0).saturating_add(1);
+            turn.emit(Output::Warn(format!(
+                "this machine's clock was about {hours} hours ahead until now, or is behind: what expires in those hours \
+                 was dropped here as over; it is taken again, and neighbours are asked for it"
+            )));
+        }
     }
 
     fn watch_clock(&mut self, turn: &mut Turn<'_>) {

@@ -7,14 +7,17 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Holding, Local, MemberId, MemberRow, Outcome, Position, RegistrationRow, Row, StoreError,
-    index::{Index, Name, Stored, about_key, broken, encode_stored, hour_key, mailbox_key, name_key, trailing_id},
+    Holding, Local, MemberId, MemberRow, Outcome, Position, RegistrationRow, Row, StoreError, SyncSet,
+    floors::Floors,
+    index::{
+        Index, Name, Stored, about_key, broken, encode_stored, hour_key, mailbox_key, name_key, set_byte, trailing_id,
+    },
     local::Fact,
     log::{Location, Log},
     table::{Part, Writes},
     tables::Tables,
 };
-use griot_protocol::{Address, Body, Grant, Hour, MailboxKeys, Record, RecordId, RecordKind, Timestamp, codec};
+use griot_protocol::{Address, Body, Grant, MailboxKeys, Record, RecordId, RecordKind, Timestamp, codec};
 
 /// A row before and after.
 struct Change {
@@ -26,7 +29,7 @@ struct Change {
 pub(super) struct Changes<'a> {
     index: &'a Index,
     tables: &'a mut Tables,
-    floor_before: Hour,
+    floors_before: Floors,
     rows: BTreeMap<RecordId, Change>,
     named: BTreeMap<Name, Option<(bool, Timestamp)>>,
     writes: Writes,
@@ -34,8 +37,8 @@ pub(super) struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     pub(super) fn new(index: &'a Index, tables: &'a mut Tables) -> Self {
-        let floor_before = tables.floor;
-        Self { index, tables, floor_before, rows: BTreeMap::new(), named: BTreeMap::new(), writes: Writes::default() }
+        let floors_before = tables.floors;
+        Self { index, tables, floors_before, rows: BTreeMap::new(), named: BTreeMap::new(), writes: Writes::default() }
     }
 
     fn row(&mut self, id: &RecordId) -> Result<&mut Option<Stored>, StoreError> {
@@ -73,13 +76,22 @@ impl<'a> Changes<'a> {
                 self.spread(record)?;
             }
             Fact::Row(row) => self.set(row.clone(), place, location)?,
-            Fact::Floor(hour) => self.tables.floor = self.tables.floor.max(*hour),
+            // Where this goes back, whoever replays has dropped what was below ([`super::opening`]).
+            Fact::Floors(floors) => {
+                let acks = floors.acks.max(self.tables.floors.acks);
+                self.tables.floors = Floors { acks, ..*floors };
+            }
         }
         Ok(None)
     }
 
+    /// Whether an entry opens hours that are closed.
+    pub(super) fn goes_back(&self, fact: &Fact) -> bool {
+        matches!(fact, Fact::Floors(floors) if floors.rows < self.tables.floors.rows)
+    }
+
     fn insert(&mut self, record: &Record, place: Position, location: Location) -> Result<Outcome, StoreError> {
-        if record.expires_at().hour() < self.tables.floor {
+        if record.expires_at().hour() < self.tables.floors.of(record.kind()) {
             return Ok(Outcome::Present);
         }
         let known = self.row(&record.id())?.as_ref();
@@ -113,7 +125,7 @@ impl<'a> Changes<'a> {
     fn set(&mut self, mut row: Row, place: Position, location: Location) -> Result<(), StoreError> {
         let id = row.id;
         let is_past = self.row(&id)?.as_ref().is_some_and(|stored| stored.place >= place);
-        if row.expires_at.hour() >= self.tables.floor && !is_past {
+        if row.expires_at.hour() >= self.tables.floors.of(row.kind) && !is_past {
             self.judge(&mut row)?;
             *self.row(&id)? = Some(Stored { row, location, place });
         }
@@ -249,7 +261,7 @@ impl<'a> Changes<'a> {
                 }
             }
             Body::Ack(ack) => {
-                let floor = self.tables.floor;
+                let floor = self.tables.floors.acks;
                 for item in &ack.items {
                     self.writes.remove(Part::About, about_key(&item.id, &address, kind, id));
                     let named = self.named((address, item.id, item.created_at))?;
@@ -264,7 +276,7 @@ impl<'a> Changes<'a> {
 
     /// Writes it all, at once.
     pub(super) fn write(self) -> Result<(), StoreError> {
-        let Self { index, tables, floor_before, rows, named, mut writes } = self;
+        let Self { index, tables, floors_before, rows, named, mut writes } = self;
         for (id, change) in &rows {
             if change.before == change.now {
                 continue;
@@ -286,8 +298,8 @@ impl<'a> Changes<'a> {
                 None => writes.remove(Part::Named, name_key(name)),
             }
         }
-        if tables.floor != floor_before {
-            index.meta.insert("floor", &tables.floor.0.to_be_bytes())?;
+        if tables.floors != floors_before {
+            index.set_floors(tables.floors)?;
         }
         index.write(writes);
         Ok(())
@@ -305,11 +317,13 @@ fn derived(row: &Row, mut each: impl FnMut(Part, &[u8], &[u8])) {
     }
 }
 
-/// Drops rows of hours before the floor, at most `max`; returns how many.
+/// Drops rows of closed hours, at most `max`; returns how many.
 pub(super) fn sweep(index: &Index, tables: &mut Tables, log: &Log, max: usize) -> Result<usize, StoreError> {
+    let Floors { rows, acks } = tables.floors;
     let mut doomed = Vec::new();
-    for set in 0..=2_u8 {
-        let until = [&[set][..], &tables.floor.0.to_be_bytes()].concat();
+    for (set, floor) in [(Some(SyncSet::Acks), acks), (Some(SyncSet::Rest), rows), (None, rows)] {
+        let set = set_byte(set);
+        let until = [&[set][..], &floor.0.to_be_bytes()].concat();
         for key in index.by_hour.range(vec![set]..until).keys().take(max - doomed.len()) {
             doomed.push(trailing_id(&key?).ok_or_else(|| broken("an hour entry does not decode"))?);
         }
@@ -380,7 +394,7 @@ pub(super) fn load_locals(index: &Index, tables: &mut Tables, furthest: &mut Loc
     for named in index.named.iter() {
         let (key, value) = named?;
         let (_, until): (bool, Timestamp) = codec::decode(&value).map_err(|_| broken("a tombstone does not decode"))?;
-        if until.hour() < Hour(tables.floor.0) {
+        if until.hour() < tables.floors.acks {
             stale.remove(Part::Named, key);
         }
     }

@@ -4,7 +4,7 @@
 //! the record it evicts), and what it undoes must not outlive it in an older segment; if only the oldest segment ever
 //! goes, whatever remains is a suffix of history, and what was copied out of the oldest one is put *after* that as a
 //! statement of how things now stand: a held record with its row ([`Fact::Moved`]), a row without a body
-//! ([`Fact::Row`]), a registration, a member, the hours that were dropped ([`Fact::Floor`]). Replaying a suffix and then
+//! ([`Fact::Row`]), a registration, a member, the hours that are closed ([`Fact::Floors`]). Replaying a suffix and then
 //! such statements gives the same index as replaying everything.
 //!
 //! A segment's file is removed only when nothing in the index points into it and a checkpoint lies beyond all the
@@ -152,7 +152,7 @@ impl DiskStore {
         Ok(moved)
     }
 
-    /// Says again what is registered and who is a member, where that was said in this segment, and the floor.
+    /// Says again what is registered and who is a member, where that was said in this segment, and the floors.
     fn move_locals(&self, number: u32) -> Result<usize, StoreError> {
         let mut tail = self.writer();
         let facts: Vec<Fact> = {
@@ -171,8 +171,8 @@ impl DiskStore {
                 token_hash: row.token_hash,
                 at: row.at,
             });
-            let floor = std::iter::once(Fact::Floor(tables.floor));
-            members.chain(registrations).map(Fact::Local).chain(floor).collect()
+            let floors = std::iter::once(Fact::Floors(tables.floors));
+            members.chain(registrations).map(Fact::Local).chain(floors).collect()
         };
         let moved = facts.len();
         for facts in facts.chunks(MOVED_TOGETHER) {

@@ -32,6 +32,7 @@ use super::{
     Digest, Entry, Footprint, Maintenance, MemberId, MemberRow, Outcome, Position, RegistrationRow, RememberedPeer,
     Row, Store, StoreError, SyncSet, Totals, Usage,
     apply::{Changes, sweep},
+    floors::Floors,
     giving::{Giver, INDEX_WAITS},
     index::{Checkpoint, Index, broken},
     local::Fact,
@@ -215,6 +216,24 @@ impl DiskStore {
         result
     }
 
+    fn sweep(&self, tail: &mut Tail, max: usize) -> Result<usize, StoreError> {
+        let mut tables = self.tables_mut();
+        let swept = sweep(&self.index, &mut tables, &self.log, max);
+        self.or_stop(tail, swept)
+    }
+
+    /// Opens hours again, once everything is dropped that expires in them: so it is at a replay, which cannot know how
+    /// far the sweep had come.
+    fn go_back(&self, tail: &mut Tail, (before, after): (Floors, Floors), max: usize) -> Result<usize, StoreError> {
+        let swept = self.sweep(tail, max)?;
+        if swept < max {
+            // The floor may have risen without the log, while the disk was full. It must not go back without it: what
+            // is taken from now on would be refused at a replay.
+            self.write(tail, &[vec![Fact::Floors(before), Fact::Floors(after)]])?;
+        }
+        Ok(swept)
+    }
+
     /// Drops the row of a held record whose frame cannot be read back, so that sync brings it again.
     pub(super) fn drop_rotten(&self, id: &RecordId, location: Location) -> Result<(), StoreError> {
         let mut tail = self.writer();
@@ -300,17 +319,26 @@ impl Store for DiskStore {
     fn expire(&self, now: Timestamp, max: usize) -> Result<usize, StoreError> {
         self.giver.keep_up()?;
         let mut tail = self.writer();
-        let floor = Hour(now.hour().0.saturating_sub(1));
-        if floor > self.tables().floor {
-            match self.write(&mut tail, &[vec![Fact::Floor(floor)]]) {
-                // Expiry must work on a full disk, for it is what makes room. At worst a rebuild expires again.
-                Err(StoreError::Full) => self.tables_mut().floor = floor,
+        let (before, after) = {
+            let tables = self.tables();
+            (tables.floors, tables.floors.at(now, |hour| tables.newest_ack(hour)))
+        };
+        if after.rows < before.rows {
+            return self.go_back(&mut tail, (before, after), max);
+        }
+        if after != before {
+            match self.write(&mut tail, &[vec![Fact::Floors(after)]]) {
+                // Expiry must work on a full disk, for it is what makes room. At worst a rebuild expires again. Acks
+                // wait: that they are gone must not be forgotten.
+                Err(StoreError::Full) => self.tables_mut().floors.rows = after.rows,
                 written => drop(written?),
             }
         }
-        let mut tables = self.tables_mut();
-        let swept = sweep(&self.index, &mut tables, &self.log, max);
-        self.or_stop(&mut tail, swept)
+        self.sweep(&mut tail, max)
+    }
+
+    fn floor(&self) -> Hour {
+        self.tables().floors.rows
     }
 
     fn row(&self, id: &RecordId) -> Result<Option<Row>, StoreError> {

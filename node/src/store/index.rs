@@ -10,7 +10,7 @@
 //! | `registrations`, `members` | address ‖ member, member | the row, and where its entry lies |
 //! | `outbox` | id | member |
 //! | `peers` | number | a remembered peer |
-//! | `meta` | name | schema, marker, epoch, floor, checkpoint |
+//! | `meta` | name | schema, marker, epoch, both floors, checkpoint |
 //!
 //! All tables but the last two are parts of one tree ([`super::table`]), which changes as a whole. What is new in them
 //! waits in memory until sled is given it ([`super::overlay`]).
@@ -31,11 +31,12 @@ use std::{
     time::Duration,
 };
 
-use griot_protocol::{Address, RecordId, Shard, ShardBits, Timestamp, codec};
+use griot_protocol::{Address, Hour, RecordId, Shard, ShardBits, Timestamp, codec};
 use sled::{Db, Tree};
 
 use super::{
     ABOUT_MAX, Position, RememberedPeer, Row, StoreError, SyncSet,
+    floors::Floors,
     local::{Packed, pack, unpack},
     log::{Location, io_error},
     overlay::Overlay,
@@ -106,7 +107,7 @@ pub(super) fn mailbox_key(address: &Address, position: Position) -> [u8; 40] {
 }
 
 /// The rows that expire in no sync set have one of their own, so that they expire too.
-const fn set_byte(set: Option<SyncSet>) -> u8 {
+pub(super) const fn set_byte(set: Option<SyncSet>) -> u8 {
     match set {
         Some(SyncSet::Acks) => 0,
         Some(SyncSet::Rest) => 1,
@@ -198,8 +199,17 @@ impl Index {
         Ok(self.meta.get(name)?.and_then(|value| value.as_ref().try_into().ok()))
     }
 
-    pub(super) fn floor(&self) -> Result<u32, StoreError> {
-        Ok(self.number("floor")?.map_or(0, u32::from_be_bytes))
+    fn floors(&self) -> Result<Floors, StoreError> {
+        let hour = |name| Ok::<_, StoreError>(self.number(name)?.map(u32::from_be_bytes).map(Hour));
+        let rows = hour("floor")?.unwrap_or_default();
+        // Earlier versions had one for both.
+        Ok(Floors { rows, acks: hour("ack_floor")?.unwrap_or(rows) })
+    }
+
+    pub(super) fn set_floors(&self, floors: Floors) -> Result<(), StoreError> {
+        self.meta.insert("ack_floor", &floors.acks.0.to_be_bytes())?;
+        self.meta.insert("floor", &floors.rows.0.to_be_bytes())?;
+        Ok(())
     }
 
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
@@ -342,7 +352,7 @@ impl Index {
 
     /// Counts the rows, and returns the furthest place of the log that they speak of.
     pub(super) fn load(&self, tables: &mut Tables) -> Result<Location, StoreError> {
-        tables.floor = griot_protocol::Hour(self.floor()?);
+        tables.floors = self.floors()?;
         let mut furthest = Location::default();
         for stored in self.all_rows(None) {
             let stored = stored?;

@@ -5,14 +5,13 @@
 //!
 //! - [`MOVED`]: a held record copied out of an old segment, with what the index knew of it then;
 //! - [`ROW`]: the same for a row without a body;
-//! - [`FLOOR`]: hours of expiry before this one have been dropped.
+//! - [`FLOORS`]: which hours of expiry are closed from here on, which may be fewer than before. [`FLOOR`] said it in
+//!   earlier versions, where acks went together with everything else.
 
 use bytes::Bytes;
-use griot_protocol::{
-    Address, Grant, MailboxKeys, Record, RecordId, RecordKind, Timestamp, Unverified, codec, time::Hour,
-};
+use griot_protocol::{Address, Grant, MailboxKeys, Record, RecordId, RecordKind, Timestamp, Unverified, codec};
 
-use super::{Entry, Holding, Local, MemberId, Position, Row};
+use super::{Entry, Holding, Local, MemberId, Position, Row, floors::Floors};
 
 const REGISTERED: u8 = 0x80;
 const UNREGISTERED: u8 = 0x81;
@@ -26,8 +25,10 @@ const MARKED: u8 = 0x87;
 const MOVED: u8 = 0x90;
 /// A row without a body in a new place.
 const ROW: u8 = 0x91;
-/// The first hour of expiry that was not dropped.
+/// The first hour of expiry that was not dropped, acks or not.
 const FLOOR: u8 = 0x92;
+/// The same for all but acks, and for acks.
+const FLOORS: u8 = 0x93;
 
 /// What an entry of the log says.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +37,7 @@ pub(super) enum Fact {
     Local(Local),
     Moved(Row, Record),
     Row(Row),
-    Floor(Hour),
+    Floors(Floors),
 }
 
 impl Fact {
@@ -61,7 +62,7 @@ impl Fact {
                 out.into()
             }
             Self::Row(row) => with_kind(ROW, &codec::encode(&pack(row))).into(),
-            Self::Floor(hour) => with_kind(FLOOR, &codec::encode(hour)).into(),
+            Self::Floors(floors) => with_kind(FLOORS, &codec::encode(&(floors.rows, floors.acks))).into(),
         }
     }
 
@@ -77,7 +78,14 @@ impl Fact {
                 Some(Self::Moved(row, record(bytes.slice(1 + 2 + length..))?))
             }
             ROW => Some(Self::Row(unpack(codec::decode(rest).ok()?)?)),
-            FLOOR => Some(Self::Floor(codec::decode(rest).ok()?)),
+            FLOOR => {
+                let hour = codec::decode(rest).ok()?;
+                Some(Self::Floors(Floors { rows: hour, acks: hour }))
+            }
+            FLOORS => {
+                let (rows, acks) = codec::decode(rest).ok()?;
+                Some(Self::Floors(Floors { rows, acks }))
+            }
             kind => Some(Self::Local(decode_local(kind, rest)?)),
         }
     }
@@ -192,7 +200,7 @@ pub(super) fn unpack(packed: Packed) -> Option<Row> {
 
 #[cfg(test)]
 mod tests {
-    use griot_protocol::{CollectKey, DeliverKey, MailboxKind, Signature};
+    use griot_protocol::{CollectKey, DeliverKey, Hour, MailboxKind, Signature};
 
     use super::*;
 
@@ -214,7 +222,7 @@ mod tests {
             Local::Marked { id, kind: RecordKind::Ack, address, created_at, expires_at },
         ];
         let mut facts: Vec<Fact> = facts.into_iter().map(Fact::Local).collect();
-        facts.push(Fact::Floor(Hour(12)));
+        facts.push(Fact::Floors(Floors { rows: Hour(500_012), acks: Hour(12) }));
         let (kind, holding) = (RecordKind::Envelope, Holding::Killed);
         let outbox = Some(member);
         let position = Some(Position(5));
@@ -228,5 +236,12 @@ mod tests {
                 assert_eq!(Fact::decode(bytes.slice(..cut)), None, "{fact:?} cut at {cut}");
             }
         }
+    }
+
+    #[test]
+    fn the_floor_of_earlier_logs_was_that_of_acks_too() {
+        let bytes = with_kind(FLOOR, &codec::encode(&Hour(500_012)));
+        let floors = Floors { rows: Hour(500_012), acks: Hour(500_012) };
+        assert_eq!(Fact::decode(bytes.into()), Some(Fact::Floors(floors)));
     }
 }

@@ -133,6 +133,10 @@ impl Store for MemoryStore {
         Ok(state.visible.expire(now, max))
     }
 
+    fn floor(&self) -> Hour {
+        self.state().visible.floor()
+    }
+
     fn row(&self, id: &RecordId) -> Result<Option<Row>, StoreError> {
         Ok(self.state().visible.row(id))
     }

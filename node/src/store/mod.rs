@@ -14,6 +14,7 @@ mod compaction;
 mod disk;
 #[cfg(test)]
 mod faults;
+mod floors;
 mod giving;
 mod index;
 mod io;
@@ -178,7 +179,7 @@ pub enum Outcome {
     /// New here; envelopes have a position.
     Inserted(Option<Position>),
     /// It was already here (in whatever [`Holding`]; what replaces a mark is [`Outcome::Inserted`]), or the hour of its
-    /// expiry was dropped before it came.
+    /// expiry is closed.
     Present,
     /// An envelope that a releasing ack had named before it came.
     Buried,
@@ -399,12 +400,19 @@ pub trait Store: Send + Sync + 'static {
     /// The index failed.
     fn held(&self, after: Option<RecordId>, max: usize) -> Result<Vec<RecordId>, StoreError>;
 
-    /// Drops everything in hour buckets that ended at least one hour before `now`, at most `max` rows a call; returns
-    /// how many rows went. Call again while it returns `max`.
+    /// Drops everything in hour buckets that ended at least one hour before `now` (acks a day later), at most `max` rows a
+    /// call; returns how many rows went. Call again while it returns `max`.
+    ///
+    /// Hours that were dropped are closed: what expires in them is not taken again, until a `now` before them shows that
+    /// the clock was ahead. They open then, unless an ack was dropped that lived until there: what its reader has
+    /// collected never comes back.
     ///
     /// # Errors
     /// The index failed.
     fn expire(&self, now: Timestamp, max: usize) -> Result<usize, StoreError>;
+
+    /// The first hour of expiry that is not closed (see [`expire`](Self::expire)).
+    fn floor(&self) -> Hour;
 
     /// What is known about a record.
     ///

@@ -44,8 +44,10 @@ pub(super) struct Model {
     bits: ShardBits,
     /// The batch that the next commit will be.
     batch: u64,
-    /// The first hour of expiry that has not been dropped.
+    /// The first hour of expiry that is not closed, to all but acks.
     floor: Hour,
+    /// The same for acks; never goes back.
+    ack_floor: Hour,
     rows: BTreeMap<RecordId, Kept>,
     mailbox: BTreeMap<(Address, Position), RecordId>,
     /// Envelopes named by acks, whether one of them releases, and until when.
@@ -76,6 +78,7 @@ impl Model {
             bits,
             batch: 1,
             floor: Hour(0),
+            ack_floor: Hour(0),
             rows: BTreeMap::new(),
             mailbox: BTreeMap::new(),
             named: BTreeMap::new(),
@@ -106,7 +109,7 @@ impl Model {
     }
 
     fn insert(&mut self, record: &Record, position: Position) -> Outcome {
-        if record.expires_at().hour() < self.floor {
+        if self.is_closed(record.kind(), record.expires_at()) {
             return Outcome::Present;
         }
         if self.rows.get(&record.id()).is_some_and(|kept| kept.row.holding != Holding::Marked) {
@@ -209,7 +212,7 @@ impl Model {
                 }
             }),
             Local::Marked { id, kind, address, created_at, expires_at } => {
-                if self.rows.contains_key(id) || expires_at.hour() < self.floor {
+                if self.rows.contains_key(id) || self.is_closed(*kind, *expires_at) {
                     return;
                 }
                 let mut row = Row {
@@ -327,15 +330,43 @@ impl Model {
     }
 
     pub(super) fn expire(&mut self, now: Timestamp, max: usize) -> usize {
-        self.floor = self.floor.max(Hour(now.hour().0.saturating_sub(1)));
-        let doomed: Vec<RecordId> =
-            self.by_hour.range(..self.floor).flat_map(|(_, ids)| ids.iter().copied()).take(max).collect();
+        let hour = now.hour().0;
+        let goes_back = self.floor.0 > hour;
+        if hour > self.floor.0 {
+            self.floor = Hour(hour - 1);
+            self.close_acks(Hour(hour.saturating_sub(1 + 24)));
+        }
+        let is_doomed =
+            |id: &&RecordId| self.rows.get(*id).is_some_and(|kept| self.is_closed(kept.row.kind, kept.row.expires_at));
+        let ids = self.by_hour.range(..self.floor).flat_map(|(_, ids)| ids);
+        let doomed: Vec<RecordId> = ids.filter(is_doomed).take(max).copied().collect();
         for id in &doomed {
             if let Some(record) = self.take(id).and_then(|kept| kept.record) {
                 self.forget_names(&record);
             }
         }
+        if goes_back && doomed.len() < max {
+            self.floor = self.ack_floor.max(Hour(hour.saturating_sub(1)));
+        }
         doomed.len()
+    }
+
+    /// Closes the hours before `hour` to acks, as far as there are any to drop.
+    fn close_acks(&mut self, hour: Hour) {
+        let is_ack = |id: &RecordId| self.rows.get(id).is_some_and(|kept| kept.row.kind == RecordKind::Ack);
+        let mut hours = self.by_hour.range(..hour).filter(|(_, ids)| ids.iter().any(is_ack));
+        if let Some((Hour(last), _)) = hours.next_back() {
+            self.ack_floor = self.ack_floor.max(Hour(last + 1));
+        }
+    }
+
+    fn is_closed(&self, kind: RecordKind, expires_at: Timestamp) -> bool {
+        let floor = if kind == RecordKind::Ack { self.ack_floor } else { self.floor };
+        expires_at.hour() < floor
+    }
+
+    pub(super) const fn floor(&self) -> Hour {
+        self.floor
     }
 
     fn forget_names(&mut self, record: &Record) {
@@ -348,7 +379,7 @@ impl Model {
             self.about.remove(&(id, record.address(), record.kind().byte(), record.id()));
             if let Some(created_at) = created_at {
                 let name = (record.address(), id, created_at);
-                if self.named.get(&name).is_some_and(|(_, until)| until.hour() < self.floor) {
+                if self.named.get(&name).is_some_and(|(_, until)| until.hour() < self.ack_floor) {
                     self.named.remove(&name);
                 }
             }

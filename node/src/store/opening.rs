@@ -33,7 +33,7 @@ const BROKEN_MAX: u32 = 1000;
 const LOG_GONE: &str = "the record log was gone, and another was begun. Neighbours are asked for its records; members, \
                         registrations and the outbox come back only from a backup";
 
-/// Rows that are dropped at once after a replay.
+/// Rows that are dropped at once in a replay, and after it.
 const SWEEP_ROWS: usize = 1024;
 
 /// An index, its sums, and where to read the log on from.
@@ -224,6 +224,11 @@ fn rebuild_index(dir: &Path, log: &Log, options: &Options) -> Result<Opened, Sto
     Ok(Opened { index, tables: Tables::new(options.bits), from, epoch, furthest: (0, 0) })
 }
 
+fn sweep_all(index: &Index, tables: &mut Tables, log: &Log) -> Result<(), StoreError> {
+    while sweep(index, tables, log, SWEEP_ROWS)? == SWEEP_ROWS {}
+    Ok(())
+}
+
 /// Reads the log from the index's checkpoint on.
 fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, Tail, OpenReport), StoreError> {
     let Checkpoint { segment, offset, next_batch } = opened.from;
@@ -232,10 +237,18 @@ fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, T
     let recovered = recover(log, quarantine, (segment, offset, next_batch), &mut |found: Vec<Found>| {
         let mut changes = Changes::new(index, tables);
         for Found { place, location, bytes } in found {
-            match Fact::decode(bytes) {
-                Some(fact) => drop(changes.apply(&fact, Position(place.0), location)?),
-                None => unknown += 1,
+            let Some(fact) = Fact::decode(bytes) else {
+                unknown += 1;
+                continue;
+            };
+            // What had been dropped when hours were opened again must not come back by a replay. Of what the index knows
+            // already of the time after, the replay brings back what this drops.
+            if changes.goes_back(&fact) {
+                changes.write()?;
+                sweep_all(index, tables, log)?;
+                changes = Changes::new(index, tables);
             }
+            changes.apply(&fact, Position(place.0), location)?;
         }
         changes.write()?;
         if index.overlay.len() >= INDEX_WAITS {
@@ -247,7 +260,7 @@ fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, T
         }
         Ok(())
     })?;
-    while sweep(index, tables, log, SWEEP_ROWS)? == SWEEP_ROWS {}
+    sweep_all(index, tables, log)?;
     let report = OpenReport {
         replayed: recovered.replayed,
         torn_bytes: recovered.torn_bytes,

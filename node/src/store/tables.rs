@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use griot_protocol::{Address, Hour, RecordKind, Shard, ShardBits, Timestamp};
 
 use super::{
-    Digest, Holding, MemberId, MemberRow, RegistrationRow, Row, SyncSet, Totals, Usage, index::Stored, log::Location,
+    Digest, Holding, MemberId, MemberRow, RegistrationRow, Row, SyncSet, Totals, Usage, floors::Floors, index::Stored,
+    log::Location,
 };
 
 /// What a row without a body counts for when a segment's live bytes are summed: about what it takes to write it again.
@@ -25,7 +26,7 @@ struct Tally {
 #[derive(Debug)]
 pub(super) struct Tables {
     bits: ShardBits,
-    pub floor: Hour,
+    pub floors: Floors,
     digests: BTreeMap<(SyncSet, Shard, Hour), Digest>,
     mailboxes: BTreeMap<Address, Tally>,
     pub registrations: BTreeMap<(Address, MemberId), (RegistrationRow, Location)>,
@@ -51,7 +52,7 @@ impl Tables {
     pub(super) fn new(bits: ShardBits) -> Self {
         Self {
             bits,
-            floor: Hour(0),
+            floors: Floors::default(),
             digests: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             registrations: BTreeMap::new(),
@@ -195,6 +196,12 @@ impl Tables {
     pub(super) fn digests(&self, set: SyncSet, shard: Shard, first: Hour) -> Vec<(Hour, Digest)> {
         let range = (set, shard, first)..=(set, shard, Hour(u32::MAX));
         self.digests.range(range).map(|((_, _, hour), digest)| (*hour, *digest)).collect()
+    }
+
+    /// The last hour before `hour` in which an ack expires that is here.
+    pub(super) fn newest_ack(&self, hour: Hour) -> Option<Hour> {
+        let acks = (SyncSet::Acks, Shard(0), Hour(0))..(SyncSet::Rest, Shard(0), Hour(0));
+        self.digests.range(acks).map(|((_, _, expires), _)| *expires).filter(|expires| *expires < hour).max()
     }
 
     /// Mailboxes with best-effort bytes, and how many.

@@ -135,6 +135,7 @@ pub fn assert_same(one: &dyn Store, other: &dyn Store, pool: &Pool) {
         assert_eq!(one.usage(address), other.usage(address));
         assert_eq!(one.registrations(address).unwrap(), other.registrations(address).unwrap());
     }
+    assert_eq!(one.floor(), other.floor());
     assert_eq!(one.totals(), other.totals());
     assert_eq!(one.members().unwrap(), other.members().unwrap());
     assert_eq!(one.oldest_uncollected(), other.oldest_uncollected());

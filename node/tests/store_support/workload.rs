@@ -4,7 +4,7 @@ use griot_node::store::{
     Entry, Local, MemberId, MemberRow, MemoryStore, Outcome, Position, RegistrationRow, RememberedPeer, Row, Store,
     StoreError, Totals,
 };
-use griot_protocol::{RecordId, Timestamp};
+use griot_protocol::{Hour, RecordId, Timestamp};
 use rand::{RngExt, rngs::StdRng};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub enum Op {
     Commit(Vec<Vec<Entry>>),
     /// Lets so many hours pass, and drops everything that expired.
     Expire(u64),
+    /// The clock goes back by so many hours: what was closed is open again.
+    GoBack(u64),
     Maintain,
     Peers(u8),
 }
@@ -23,14 +25,19 @@ pub enum Op {
 impl Op {
     /// The time when it is done, where it begins now.
     pub fn end(&self, now: Timestamp) -> Timestamp {
-        if let Self::Expire(hours) = self { now.plus(hours * 3600) } else { now }
+        match self {
+            Self::Expire(hours) => now.plus(hours * 3600),
+            Self::GoBack(hours) => now.minus(hours * 3600),
+            Self::Commit(_) | Self::Maintain | Self::Peers(_) => now,
+        }
     }
 }
 
 pub fn random_op(random: &mut StdRng, pool: &Pool) -> Op {
     match random.random_range(0..20) {
-        0 | 1 => Op::Expire(random.random_range(0..3)),
-        2..6 => Op::Maintain,
+        0 | 1 => Op::Expire(random.random_range(0..4)),
+        2 => Op::GoBack(random.random_range(0..4)),
+        3..6 => Op::Maintain,
         6 => Op::Peers(random.random_range(0..4)),
         _ => {
             let batches = random.random_range(1..4);
@@ -180,7 +187,7 @@ fn unplaced(answers: &[Vec<Outcome>]) -> Vec<Vec<Outcome>> {
 pub fn perform(store: &dyn Store, op: &Op, then: Timestamp) -> Result<Vec<Vec<Outcome>>, StoreError> {
     match op {
         Op::Commit(groups) => return store.commit_group(groups),
-        Op::Expire(_) => while store.expire(then, 7)? == 7 {},
+        Op::Expire(_) | Op::GoBack(_) => while store.expire(then, 7)? == 7 {},
         Op::Maintain => drop(store.maintain(then)?),
         Op::Peers(count) => store.remember_peers(&peers(*count))?,
     }
@@ -190,6 +197,7 @@ pub fn perform(store: &dyn Store, op: &Op, then: Timestamp) -> Result<Vec<Vec<Ou
 /// Enough of a store to tell whether a call took place.
 #[derive(PartialEq)]
 struct Summary {
+    floor: Hour,
     rows: Vec<Option<Row>>,
     registrations: Vec<RegistrationRow>,
     members: Vec<MemberRow>,
@@ -208,6 +216,7 @@ impl Summary {
         };
         let ids: Vec<RecordId> = pool.records.iter().map(griot_protocol::Record::id).collect();
         Self {
+            floor: store.floor(),
             rows: ids.iter().map(row).collect(),
             registrations: store.all_registrations(None, 100).unwrap(),
             members: store.members().unwrap(),

@@ -163,6 +163,10 @@ impl Store for FlawedStore {
         Ok(rows + self.inert_acks.expire(now, max - rows)?)
     }
 
+    fn floor(&self) -> Hour {
+        self.inner.floor()
+    }
+
     fn row(&self, id: &RecordId) -> Result<Option<Row>, StoreError> {
         Ok(self.inner.row(id)?.or(self.inert_acks.row(id)?))
     }

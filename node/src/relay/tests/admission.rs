@@ -123,9 +123,9 @@ fn wrong_times_are_nobodys_fault_and_may_come_right() {
 }
 
 #[test]
-fn what_expires_in_an_hour_that_was_dropped_is_not_accepted() {
+fn what_expires_in_a_closed_hour_is_not_accepted_until_the_clock_is_right() {
     let mut node = Node::new(1);
-    // The node's clock was five hours ahead for a moment: it has dropped what expires until then, and will not keep more.
+    // The node's clock was five hours ahead for a moment: it has dropped what expires until then, and keeps no more.
     node.store.expire(DAWN.plus(5 * 3600), 100).unwrap();
     let mailbox = Mailbox::direct(1);
     let soon = mailbox.envelope_at(1, POSTAGE, DAWN, DAWN.plus(3600));
@@ -135,6 +135,13 @@ fn what_expires_in_an_hour_that_was_dropped_is_not_accepted() {
     let later = mailbox.envelope(2);
     assert_eq!(node.submit(&later), accepted(&later));
     assert_eq!(node.submit(&later), duplicate(&later));
+    node.wait_ms(1_000);
+    assert!(node.warnings().iter().any(|text| text.contains("5 hours ahead")), "{:?}", node.warnings());
+    assert_eq!(node.submit(&soon), accepted(&soon));
+    assert!(node.holds(&soon));
+    let said = node.warnings().len();
+    node.wait_ms(3 * 60_000);
+    assert_eq!(node.warnings().len(), said);
 }
 
 #[test]
@@ -270,6 +277,58 @@ fn rows_expire_only_while_the_clock_is_trusted() {
     let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, DAWN, DAWN.plus(60));
     node.submit(&brief).unwrap();
     node.wait_ms(3 * 3600 * 1000);
+    assert!(node.holds(&brief));
+}
+
+/// Lets the node's clock be five hours ahead for so many minutes, and then be right.
+fn five_hours_ahead(node: &mut Node, minutes: u64) {
+    node.ahead_seconds = 5 * 3600;
+    node.wait_ms(minutes * 60_000);
+    node.ahead_seconds = 0;
+    node.wait_ms(60_000);
+}
+
+#[test]
+fn a_clock_that_is_hours_ahead_for_minutes_loses_nothing() {
+    let mut node = Node::new(1);
+    node.wait_ms(2 * 3600 * 1000);
+    let now = node.now.wall;
+    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, now, now.plus(2 * 3600));
+    node.submit(&brief).unwrap();
+    five_hours_ahead(&mut node, 50);
+    assert!(node.holds(&brief));
+    assert_eq!(node.relay.outbox.usage(MemberId::LOCAL).envelopes, 1, "it is still offered to others");
+    node.wait_ms(4 * 3600 * 1000);
+    assert!(!node.holds(&brief));
+}
+
+#[test]
+fn one_neighbour_that_says_so_is_enough_to_delete_nothing_early() {
+    let mut node = Node::new(1);
+    node.wait_ms(2 * 3600 * 1000);
+    let right = node.now.wall;
+    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, right, right.plus(2 * 3600));
+    node.submit(&brief).unwrap();
+    node.ahead_seconds = 5 * 3600;
+    node.wait_ms(60_000);
+    let machine = node.now;
+    node.relay.clock.peer_time(NodeId([9; 32]), right.plus(60), machine);
+    node.wait_ms(70 * 60_000);
+    assert!(node.holds(&brief), "it has an hour left by the neighbour's clock");
+    node.wait_ms(4 * 3600 * 1000);
+    assert!(!node.holds(&brief));
+}
+
+#[test]
+fn after_an_hour_alone_a_clock_is_believed_and_what_it_cost_is_taken_again() {
+    let mut node = Node::new(1);
+    node.wait_ms(2 * 3600 * 1000);
+    let now = node.now.wall;
+    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, now, now.plus(3 * 3600));
+    node.submit(&brief).unwrap();
+    five_hours_ahead(&mut node, 70);
+    assert!(!node.holds(&brief));
+    assert_eq!(node.gossip(brief.frame()), Some(Verdict::Accept));
     assert!(node.holds(&brief));
 }
 

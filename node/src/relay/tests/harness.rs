@@ -121,6 +121,8 @@ pub struct Node {
     pub store: MemoryStore,
     pub secret: NodeSecret,
     pub now: Now,
+    /// How far its clock is ahead from the next moment on.
+    pub ahead_seconds: u64,
     pub disk: Disk,
     held: VecDeque<(Ticket, Vec<Entry>)>,
     next_call: u64,
@@ -148,6 +150,7 @@ impl Node {
             store,
             secret,
             now: Now { wall: DAWN, mono_ms: 0 },
+            ahead_seconds: 0,
             disk: Disk::Works,
             held: VecDeque::new(),
             next_call: 0,
@@ -235,7 +238,7 @@ impl Node {
         while self.now.mono_ms < end {
             let step = (end - self.now.mono_ms).min(100);
             self.now.mono_ms += step;
-            self.now.wall = DAWN.plus(self.now.mono_ms / 1000);
+            self.now.wall = DAWN.plus(self.now.mono_ms / 1000 + self.ahead_seconds);
             self.feed(Input::Tick);
         }
     }

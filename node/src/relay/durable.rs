@@ -254,7 +254,12 @@ impl Relay {
                 }
                 if saving.receipt {
                     self.owe_receipt(turn, address, id, record.expires_at());
-                } else if saving.payer.is_none() {
+                    return;
+                }
+                if self.registry.contains(&address) {
+                    self.receipts.wait_for_room(address);
+                }
+                if saving.payer.is_none() {
                     self.note_postage(turn);
                     self.evict(turn);
                 }

@@ -127,6 +127,7 @@ impl Relay {
         for id in self.outbox.sweep(turn.wall, OUTBOX_SWEEP_PER_TICK) {
             self.outbox.remove(&id);
         }
+        self.look_for_room();
         if self.disk.takes(griot_protocol::RecordKind::Custody, turn.mono_ms) {
             self.scan_for_receipts(turn);
         }

@@ -287,7 +287,7 @@ impl<'a> Changes<'a> {
             }
         }
         if tables.floor != floor_before {
-            index.meta.insert("floor", &tables.floor.0.to_be_bytes())?;
+            writes.insert(Part::Floor, [], &tables.floor.0.to_be_bytes());
         }
         index.write(writes);
         Ok(())

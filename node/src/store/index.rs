@@ -10,7 +10,8 @@
 //! | `registrations`, `members` | address ‖ member, member | the row, and where its entry lies |
 //! | `outbox` | id | member |
 //! | `peers` | number | a remembered peer |
-//! | `meta` | name | schema, marker, epoch, floor, checkpoint |
+//! | `floor` | nothing | the first hour that is not dropped |
+//! | `meta` | name | schema, marker, epoch, checkpoint |
 //!
 //! All tables but the last two are parts of one tree ([`super::table`]), which changes as a whole. What is new in them
 //! waits in memory until sled is given it ([`super::overlay`]).
@@ -44,7 +45,7 @@ use super::{
 };
 
 /// The version of the trees' layout; another one is rebuilt from the log.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// About entries that are looked at for an envelope that is not known here.
 const ABOUT_SCANNED_MAX: usize = 1024;
@@ -84,8 +85,9 @@ pub(super) struct Index {
     pub registrations: Table,
     pub members: Table,
     pub outbox: Table,
+    floor: Table,
     peers: Tree,
-    pub meta: Tree,
+    meta: Tree,
     /// What of the tables above sled was not given yet.
     pub overlay: Overlay,
     /// What the tables above are parts of.
@@ -168,6 +170,7 @@ impl Index {
             registrations: table(Part::Registrations),
             members: table(Part::Members),
             outbox: table(Part::Outbox),
+            floor: table(Part::Floor),
             peers: tree("peers")?,
             meta: tree("meta")?,
             overlay,
@@ -199,7 +202,8 @@ impl Index {
     }
 
     pub(super) fn floor(&self) -> Result<u32, StoreError> {
-        Ok(self.number("floor")?.map_or(0, u32::from_be_bytes))
+        let floor = self.floor.get([])?.and_then(|floor| floor.as_ref().try_into().ok());
+        Ok(floor.map_or(0, u32::from_be_bytes))
     }
 
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {

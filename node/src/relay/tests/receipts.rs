@@ -168,7 +168,10 @@ fn a_receipt_that_finds_the_disk_full_comes_later() {
 fn node_with_room_for(letters: u64) -> Node {
     let bytes = letters * Mailbox::direct(1).envelope(1).frame().len() as u64;
     let member = Quota { mailbox_bytes: bytes, ..Limits::default().member };
-    Node::with(Config { limits: Limits { member, ..Limits::default() }, ..Config::new(params(0), Node::new(1).id()) }, 1)
+    Node::with(
+        Config { limits: Limits { member, ..Limits::default() }, ..Config::new(params(0), Node::new(1).id()) },
+        1,
+    )
 }
 
 #[test]

@@ -50,6 +50,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
     }
 
+    /// Reads and acks go on, and nothing helps but room.
+    pub(super) fn full() -> Self {
+        let detail = "the disk is full: new records are refused until there is room";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", detail).retry_after(10)
+    }
+
     pub(super) fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(%detail, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail.to_string())

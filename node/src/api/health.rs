@@ -33,7 +33,7 @@ pub(super) async fn live() -> Result<Response<Body>, ApiError> {
     body::json(StatusCode::OK, &Health { status: "live" })
 }
 
-/// Whether the node takes records: its relay answers, and it is not shutting down.
+/// Whether the node takes records: its relay answers, it is not shutting down, and its disk is not full.
 #[utoipa::path(get, path = "/health/ready", tag = "health", operation_id = "ready",
     responses(
         (status = 200, body = Health),
@@ -43,8 +43,10 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Response<Body>,
     if *api.phase.borrow() != Phase::Serving {
         return Err(crate::runtime::HandleError::Closed.into());
     }
-    match tokio::time::timeout(READY_TIMEOUT, api.handle.info()).await {
-        Ok(info) => info.map(drop)?,
+    match tokio::time::timeout(READY_TIMEOUT, api.handle.is_full()).await {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => return Err(ApiError::full()),
+        Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(ApiError::busy("the node does not answer for itself")),
     }
     body::json(StatusCode::OK, &Health { status: "ready" })

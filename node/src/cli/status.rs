@@ -168,7 +168,8 @@ pub(super) fn disk(disk: &DiskReport) -> String {
         (DiskTrend::Steady, _, _) => "the log does not grow".to_owned(),
         _ => format!("how long it lasts is not known yet, after {}", duration(disk.watched_seconds)),
     };
-    format!("{free}; the log has {} MiB; {heading}", disk.log_bytes >> 20)
+    let full = if disk.full { "; FULL: no new records are taken" } else { "" };
+    format!("{free}{full}; the log has {} MiB; {heading}", disk.log_bytes >> 20)
 }
 
 /// A clock in words.
@@ -201,6 +202,8 @@ mod tests {
             ..free
         };
         assert!(disk(&growing).ends_with("it lasts about 48 days at 100 MiB a day"), "{}", disk(&growing));
+        let full = DiskReport { full: true, ..free };
+        assert!(disk(&full).starts_with("5120 MiB free; FULL: no new records are taken; the log has 64 MiB; "));
         let steady = DiskReport { trend: DiskTrend::Steady, ..DiskReport::default() };
         assert_eq!(disk(&steady), "free space unknown; the log has 0 MiB; the log does not grow");
     }

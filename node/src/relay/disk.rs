@@ -1,7 +1,7 @@
 //! Whether the disk takes anything.
 //!
 //! When it is full, new records are refused for some seconds and then tried again; acks are always tried, because they
-//! are what makes room.
+//! are what makes room. That an ack was taken is therefore no sign that there is room for anything else.
 
 use griot_protocol::RecordKind;
 
@@ -23,10 +23,15 @@ impl Disk {
         kind == RecordKind::Ack || self.full_until_ms.is_none_or(|until| now_ms >= until)
     }
 
-    /// A commit succeeded. Returns whether that is news.
+    /// A commit succeeded, and it was of a sort that a full disk does not take. Returns whether that is news.
     pub(super) fn recovered(&mut self) -> bool {
-        let was_full = self.full_until_ms.take().is_some();
+        let was_full = self.has_room();
         self.failed.take().is_some() || was_full
+    }
+
+    /// There is room for new records. Returns whether that is news.
+    pub(super) const fn has_room(&mut self) -> bool {
+        self.full_until_ms.take().is_some()
     }
 
     /// A commit failed. Returns whether that is news.

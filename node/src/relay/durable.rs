@@ -14,6 +14,10 @@ use super::{
     types::{Answer, CallError, CallId, Output, PersistError, Tally, Ticket, Way},
 };
 
+/// What the operator is told of a full disk, and when it is over.
+const FULL: &str = "the disk is full: new records are refused until there is room";
+const TAKES_AGAIN: &str = "the disk takes records again";
+
 impl Relay {
     /// A commit came back.
     pub(super) fn persisted(
@@ -25,22 +29,32 @@ impl Relay {
         let Some(commit) = self.pending.committed(ticket) else { return };
         match result {
             Ok(outcomes) => {
-                if self.disk.recovered() {
-                    turn.emit(Output::Warn("the disk takes records again".to_owned()));
+                if !commit.makes_room() && self.disk.recovered() {
+                    turn.emit(Output::Warn(TAKES_AGAIN.to_owned()));
                 }
                 self.durable(turn, commit, outcomes.first().copied());
             }
             Err(error) => {
                 if self.disk.failed(&error, turn.mono_ms) {
                     turn.emit(Output::Warn(match &error {
-                        PersistError::Full => {
-                            "the disk is full: new records are refused until there is room".to_owned()
-                        }
+                        PersistError::Full => FULL.to_owned(),
                         PersistError::Failed(text) => format!("writing records failed: {text}"),
                     }));
                 }
                 self.failed(turn, commit, &error);
             }
+        }
+    }
+
+    /// The store has looked for itself whether there is room: nobody need submit anything for the operator to know, and
+    /// whoever was sent away because the disk was full need not be the first to try again.
+    pub(super) fn maintained(&mut self, turn: &mut Turn<'_>, full: bool) {
+        if full {
+            if self.disk.failed(&PersistError::Full, turn.mono_ms) {
+                turn.emit(Output::Warn(FULL.to_owned()));
+            }
+        } else if self.disk.has_room() {
+            turn.emit(Output::Warn(TAKES_AGAIN.to_owned()));
         }
     }
 
@@ -254,7 +268,12 @@ impl Relay {
                 }
                 if saving.receipt {
                     self.owe_receipt(turn, address, id, record.expires_at());
-                } else if saving.payer.is_none() {
+                    return;
+                }
+                if self.registry.contains(&address) {
+                    self.receipts.wait_for_room(address);
+                }
+                if saving.payer.is_none() {
                     self.note_postage(turn);
                     self.evict(turn);
                 }

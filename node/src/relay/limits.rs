@@ -122,6 +122,10 @@ pub(super) const RECEIPT_IDS_MAX: usize = 65_536;
 /// Envelopes that one tick looks at when it searches mailboxes for missing receipts.
 pub(super) const RECEIPT_SCAN_MAX: usize = 256;
 
+/// Mailboxes that took mail while they were full, and that one tick looks at for having room again: as many as have their
+/// usage read again, which costs more.
+pub(super) const ROOM_LOOKS_PER_TICK: usize = REFRESH_PER_TICK;
+
 /// Rows read at once from the store when the relay starts.
 pub(super) const LOAD_PAGE: usize = 1024;
 

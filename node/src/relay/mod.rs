@@ -182,6 +182,7 @@ impl Relay {
             Input::Persisted { ticket, result } => self.persisted(turn, ticket, result),
             Input::ReceiptMade { ticket, result } => self.receipt_made(turn, ticket, result),
             Input::ExpiredRows(rows) => self.expired(turn, rows),
+            Input::Maintained { full } => self.maintained(turn, full),
             Input::Tick => self.tick(turn),
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, Shard, limits::SIGNATURE_BYTES};
+use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, RecordKind, Shard, limits::SIGNATURE_BYTES};
 
 use crate::store::MemberId;
 
@@ -163,6 +163,17 @@ pub(super) enum Commit {
     Evict {
         ids: Vec<RecordId>,
     },
+}
+
+impl Commit {
+    /// Whether it is of the sort that is committed on a full disk too, see [`Entry::makes_room`](crate::store::Entry).
+    pub(super) fn makes_room(&self) -> bool {
+        match self {
+            Self::Save(saving) => saving.record.kind() == RecordKind::Ack,
+            Self::Unregister { .. } | Self::RevokeMember { .. } | Self::Discharge { .. } | Self::Evict { .. } => true,
+            Self::Mark(_) | Self::Outboxed { .. } | Self::Register { .. } | Self::AddMember { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,9 +2,13 @@
 //!
 //! Envelopes wait a moment for company, so that one signature covers a burst. Mailboxes are also *scanned* for held
 //! envelopes that have no receipt of this node: at start (a crash may have come between envelope and receipt), when a
-//! mailbox that holds mail is registered, and where more came at once than fits in memory.
+//! mailbox that holds mail is registered, where more came at once than fits in memory, and when a mailbox that was full
+//! has room again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound,
+};
 
 use griot_protocol::{
     Address, Body, MailboxKeys, Record, RecordId, RecordKind, Refusal, Timestamp, Unverified,
@@ -15,7 +19,7 @@ use crate::store::{Holding, Position};
 
 use super::{
     Relay,
-    limits::{RECEIPT_DELAY_MS, RECEIPT_IDS_MAX, RECEIPT_SCAN_MAX, RECEIPTS_MAKING_MAX},
+    limits::{RECEIPT_DELAY_MS, RECEIPT_IDS_MAX, RECEIPT_SCAN_MAX, RECEIPTS_MAKING_MAX, ROOM_LOOKS_PER_TICK},
     pending::{Origin, Saving},
     turn::{Turn, Unreadable},
     types::{Output, Ticket},
@@ -38,6 +42,11 @@ pub(super) struct Receipts {
     making: BTreeMap<Ticket, Vec<RecordId>>,
     /// Mailboxes to search, each from a position on.
     scans: BTreeMap<Address, Position>,
+    /// Mailboxes that took an envelope without a receipt, because they were full: to be searched when they have room.
+    /// Each was registered here when it came in, so that there are no more than registrations.
+    full: BTreeSet<Address>,
+    /// The last of them that was looked at.
+    looked_at: Option<Address>,
 }
 
 impl Receipts {
@@ -63,6 +72,19 @@ impl Receipts {
     /// Searches a mailbox for envelopes without a receipt, from its start.
     pub(super) fn scan(&mut self, address: Address) {
         self.scans.insert(address, Position::default());
+    }
+
+    /// An envelope is in a mailbox that had no room for it: its receipt waits until there is some.
+    pub(super) fn wait_for_room(&mut self, address: Address) {
+        self.full.insert(address);
+    }
+
+    /// The next of the full mailboxes in turn, so that over time all are looked at.
+    fn next_full(&mut self, max: usize) -> Vec<Address> {
+        let from = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        let next: Vec<Address> = self.full.range((from, Bound::Unbounded)).take(max).copied().collect();
+        self.looked_at = if next.len() < max { None } else { next.last().copied() };
+        next
     }
 
     /// Whether any are gathered that will be due.
@@ -171,6 +193,23 @@ impl Relay {
             Err(refusal) => {
                 self.receipts.settled(&items);
                 turn.emit(Output::Warn(format!("a custody receipt could not be made: {refusal}")));
+            }
+        }
+    }
+
+    /// Has those mailboxes searched that were full and are not any more. Room comes from an ack, from expiry, or in
+    /// another mailbox of the same member, whose quota they share: so it is asked for, rather than told.
+    pub(super) fn look_for_room(&mut self) {
+        for address in self.receipts.next_full(ROOM_LOOKS_PER_TICK) {
+            let is_ours = self.registry.contains(&address);
+            // What waits for its receipt is counted in the mailbox already.
+            let has_room = self.registry.has_room(&address, 0, &self.config.limits);
+            if is_ours && !has_room {
+                continue;
+            }
+            self.receipts.full.remove(&address);
+            if is_ours {
+                self.receipts.scan(address);
             }
         }
     }

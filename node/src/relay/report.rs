@@ -26,6 +26,8 @@ pub struct Report {
     pub oldest: Vec<Waiter>,
     /// This machine's clock beside the neighbours'.
     pub clock: ClockState,
+    /// Whether new records are refused because the disk is full.
+    pub disk_full: bool,
 }
 
 /// An envelope that waits in the outbox.
@@ -75,7 +77,14 @@ impl Relay {
             bytes: total.bytes,
             oldest: oldest.collect(),
             clock: self.clock.state(),
+            disk_full: self.disk.is_full(),
         }
+    }
+
+    /// Whether new records are refused because the disk is full.
+    #[must_use]
+    pub const fn is_disk_full(&self) -> bool {
+        self.disk.is_full()
     }
 
     /// How it stands with each neighbour's records, those that are gone included.

@@ -167,6 +167,11 @@ pub enum Input {
     },
     /// Rows were dropped because their time ran out ([`Output::Expire`]).
     ExpiredRows(u64),
+    /// The store kept its house in order, as it does every few seconds.
+    Maintained {
+        /// Whether the disk has no room for new records.
+        full: bool,
+    },
     /// Time has passed. Sent at least once a second; more often makes receipts leave sooner.
     Tick,
 }

@@ -131,6 +131,7 @@ impl Relay {
                 self.outbox.remove(&id);
             }
         }
+        self.look_for_room();
         if self.disk.takes(griot_protocol::RecordKind::Custody, turn.mono_ms) {
             self.scan_for_receipts(turn);
         }

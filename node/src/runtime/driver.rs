@@ -268,6 +268,10 @@ impl Driver {
                 let _ = answer.send(self.relay.standing(self.now(), &address, &id, &*self.store));
                 return;
             }
+            Call::IsFull { answer } => {
+                let _ = answer.send(self.relay.is_disk_full());
+                return;
+            }
             Call::Report { answer } => {
                 let _ = answer.send(Box::new(self.facts()));
                 return;

@@ -74,6 +74,9 @@ pub(crate) enum Call {
     Peers {
         answer: oneshot::Sender<Vec<PeerInfo>>,
     },
+    IsFull {
+        answer: oneshot::Sender<bool>,
+    },
     Report {
         answer: oneshot::Sender<Box<Facts>>,
     },
@@ -207,6 +210,14 @@ impl Handle {
             }
         }
         Ok(peers)
+    }
+
+    /// Whether it takes no new records because its disk is full.
+    ///
+    /// # Errors
+    /// The node is shutting down.
+    pub async fn is_full(&self) -> Result<bool, HandleError> {
+        self.ask(|answer| Call::IsFull { answer }).await
     }
 
     /// How the node does, for its operator. Only one report should be under way at a time: each reads a thousand records.

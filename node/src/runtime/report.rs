@@ -60,7 +60,7 @@ pub(crate) fn assess(facts: &Facts, store: &dyn Store) -> Result<NodeReport, Sto
         replication: mailboxes.replication(facts.relay.now),
         arrivals: facts.counts.arrivals(),
         refused: facts.counts.refused(),
-        disk: disk(&facts.growth, store),
+        disk: DiskReport { full: facts.relay.disk_full, ..disk(&facts.growth, store) },
         clock: ClockReport {
             peers: clock.peers as u64,
             behind_seconds: clock.behind_seconds,

@@ -41,7 +41,7 @@ pub enum Job {
         /// Then.
         now: Timestamp,
     },
-    /// Checkpoint and compact a little.
+    /// Checkpoint and compact a little, and report [`Input::Maintained`].
     Maintain {
         /// The time.
         now: Timestamp,
@@ -114,16 +114,28 @@ impl Writer {
                     self.report(Input::Persisted { ticket, result: Ok(outcomes) });
                 }
             }
+            Err(StoreError::Full) => {
+                for (ticket, batch) in tickets.into_iter().zip(batches) {
+                    self.commit_if_it_makes_room(ticket, batch);
+                }
+            }
             Err(error) => {
-                let error = match error {
-                    StoreError::Full => PersistError::Full,
-                    other => PersistError::Failed(other.to_string()),
-                };
                 for ticket in tickets {
-                    self.report(Input::Persisted { ticket, result: Err(error.clone()) });
+                    self.report(Input::Persisted { ticket, result: Err(persist_error(&error)) });
                 }
             }
         }
+    }
+
+    /// The disk is too full for what came together. An ack is small, and may be taken where new records are not.
+    fn commit_if_it_makes_room(&self, ticket: Ticket, batch: Vec<Entry>) {
+        let result = if batch.iter().all(Entry::makes_room) {
+            let committed = self.store.commit_group(&[batch]).map_err(|error| persist_error(&error));
+            committed.map(|mut outcomes| outcomes.pop().unwrap_or_default())
+        } else {
+            Err(PersistError::Full)
+        };
+        self.report(Input::Persisted { ticket, result });
     }
 
     fn expire_some(&mut self, now: Timestamp) {
@@ -144,8 +156,10 @@ impl Writer {
     }
 
     fn maintain(&self, now: Timestamp) {
-        if let Err(error) = self.store.maintain(now) {
-            tracing::error!(%error, "checkpoint or compaction failed; trying again in a while");
+        match self.store.maintain(now) {
+            Ok(done) => self.report(Input::Maintained { full: done.full }),
+            Err(StoreError::Full) => self.report(Input::Maintained { full: true }),
+            Err(error) => tracing::error!(%error, "checkpoint or compaction failed; trying again in a while"),
         }
     }
 
@@ -155,9 +169,53 @@ impl Writer {
     }
 }
 
+fn persist_error(error: &StoreError) -> PersistError {
+    match error {
+        StoreError::Full => PersistError::Full,
+        other => PersistError::Failed(other.to_string()),
+    }
+}
+
 fn weight(entry: &Entry) -> usize {
     match entry {
         Entry::Record(record) => record.frame().len(),
         Entry::Local(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use griot_protocol::{MailboxKind, ShardBits};
+
+    use super::*;
+    use crate::store::{
+        DiskStore, Options,
+        small_disk::SmallDisk,
+        support::{START, ack, envelope, mailbox},
+    };
+
+    #[test]
+    fn an_ack_is_taken_on_a_full_disk_whatever_came_with_it() {
+        let Some(disk) = SmallDisk::make(50) else { return };
+        let options = Options { segment_bytes: 1 << 20, reserve_bytes: 0, ..Options::new(ShardBits::ZERO) };
+        let (store, _) = DiskStore::open(&disk.path().join("store"), &options).unwrap();
+        let to = mailbox(1, MailboxKind::Direct);
+        let (held, new) = (envelope(&to, START, 9, 1), envelope(&to, START, 9, 2));
+        store.commit(&[Entry::Record(held.clone())]).unwrap();
+        disk.fill();
+        let ((jobs, queue), (done, mut answers)) = (unbounded_channel(), unbounded_channel());
+        for (number, record) in [(1, new), (2, ack(&to, true, &[&held]))] {
+            let entries = vec![Entry::Record(record)];
+            jobs.send(Job::Commit { ticket: Ticket(number), entries }).unwrap();
+        }
+        drop(jobs);
+        // Both wait when it begins, so that they are one group.
+        Writer { store: Arc::new(store), queue, done, expiring: None }.run();
+        let mut answer = || match answers.try_recv().unwrap() {
+            Input::Persisted { ticket, result } => (ticket.0, result.map(|outcomes| outcomes.len())),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(answer(), (1, Err(PersistError::Full)));
+        assert_eq!(answer(), (2, Ok(1)));
     }
 }

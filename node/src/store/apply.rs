@@ -299,7 +299,7 @@ impl<'a> Changes<'a> {
             }
         }
         if tables.floors != floors_before {
-            index.set_floors(tables.floors)?;
+            writes.insert(Part::Floor, [], &tables.floors.to_bytes());
         }
         index.write(writes);
         Ok(())

@@ -35,12 +35,19 @@ const STRAYS_MAX: usize = 1024;
 impl DiskStore {
     pub(super) fn housekeeping(&self) -> Result<Maintenance, StoreError> {
         let mut done = Maintenance::default();
+        self.mend_index()?;
         self.prepare_segment()?;
         let (tail, offset) = {
             let tail = self.writer();
             (tail.segment, tail.offset)
         };
         self.log_used.store(self.log.used(tail, offset), Ordering::Relaxed);
+        if self.giver.has_found_full() || !self.giver.has_room()? {
+            // Nothing can be given back either: that takes a checkpoint, and sled must write for it.
+            return Ok(Maintenance { full: true, ..done });
+        }
+        self.spare.keep();
+        done.full = self.log.has_no_room(tail, offset)?;
         let oldest = self.log.segments().first().map(|(number, _)| *number).filter(|number| *number < tail);
         let chosen = oldest.filter(|number| self.is_worth_reclaiming(*number, tail));
         if let Some(number) = chosen {
@@ -131,7 +138,8 @@ impl DiskStore {
         let (mut facts, mut rotten) = (Vec::new(), Vec::new());
         let mut tail = self.writer();
         for (id, location) in rows {
-            let Some(Stored { row, .. }) = self.index.stored(id)?.filter(|stored| stored.location == *location) else {
+            let Some(Stored { row, .. }) = self.index.get()?.stored(id)?.filter(|stored| stored.location == *location)
+            else {
                 continue;
             };
             if row.holding != Holding::Held {
@@ -187,7 +195,7 @@ impl DiskStore {
         loop {
             let rows: Vec<Stored> = {
                 let _tables = self.tables();
-                self.index.all_rows(after).take(STRAYS_MAX).collect::<Result<_, _>>()?
+                self.index.get()?.all_rows(after).take(STRAYS_MAX).collect::<Result<_, _>>()?
             };
             let Some(last) = rows.last() else { return Ok(moved) };
             after = Some(last.row.id);
@@ -208,19 +216,23 @@ impl DiskStore {
         let mut alone = self.giver.alone()?;
         let (reached, given) = {
             let tail = self.writer();
-            if tail.stopped.is_some() {
+            if tail.stopped.is_some() || tail.unapplied {
                 // The index may be half way through an entry; the next start replays it.
                 return Ok(false);
             }
             let reached = Checkpoint { segment: tail.segment, offset: tail.offset, next_batch: tail.next_batch };
-            (reached, self.giver.take(&alone))
+            (reached, self.giver.take(&alone)?)
         };
         self.giver.finish(&mut alone, &given)?;
         let mut last = self.checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *last == reached {
             return Ok(false);
         }
-        self.index.advance(reached)?;
+        let advanced = self.index.get()?.advance(reached);
+        if matches!(advanced, Err(StoreError::Full)) {
+            self.giver.set_found_full(true);
+        }
+        advanced?;
         *last = reached;
         Ok(true)
     }

@@ -4,6 +4,7 @@
 //! <dir>/lock         held while a process has the store open
 //!       schema       the version of this layout
 //!       log/         segments: the authority
+//!       spare        room for the day when the disk is full
 //!       index/       sled: made again from the log where it is missing or broken
 //!       quarantine/  bytes of the log that were found damaged
 //! ```
@@ -33,11 +34,14 @@ use super::{
     Row, Store, StoreError, SyncSet, Totals, Usage,
     apply::{Changes, sweep},
     floors::Floors,
-    giving::{Giver, INDEX_WAITS},
-    index::{Checkpoint, Index, broken},
+    giving::{Giver, INDEX_WAITS, Room},
+    index::{Checkpoint, broken},
     local::Fact,
     log::{Location, Log, Observer, Tail},
     memory::{check_batch, kept_peers},
+    opening::Read,
+    reopening::Slot,
+    spare::Spare,
     tables::Tables,
 };
 
@@ -100,7 +104,10 @@ pub struct OpenReport {
 
 /// A store on disk.
 pub struct DiskStore {
-    pub(super) index: Arc<Index>,
+    pub(super) dir: PathBuf,
+    pub(super) options: Options,
+    pub(super) spare: Spare,
+    pub(super) index: Arc<Slot>,
     pub(super) giver: Arc<Giver>,
     giver_thread: Option<thread::JoinHandle<()>>,
     pub(super) log: Log,
@@ -112,9 +119,8 @@ pub struct DiskStore {
     pub(super) checkpoint: Mutex<Checkpoint>,
     /// Bytes of the log in use, noted by housekeeping: to measure them takes the writer's lock, and so a sync's time.
     pub(super) log_used: AtomicU64,
-    reserve_bytes: u64,
     bits: ShardBits,
-    epoch: u64,
+    pub(super) epoch: AtomicU64,
     /// Holds the directory's lock until the store is dropped.
     _lock: fs::File,
 }
@@ -130,17 +136,16 @@ type Answer = Arc<Mutex<Option<Result<Vec<Outcome>, StoreError>>>>;
 
 impl std::fmt::Debug for DiskStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DiskStore").field("log", &self.log.dir).field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("DiskStore").field("log", &self.log.dir).field("epoch", &self.epoch()).finish_non_exhaustive()
     }
 }
 
 /// What opening has put together.
 pub(super) struct Parts {
-    pub index: Index,
+    pub dir: PathBuf,
+    pub spare: Spare,
     pub log: Log,
-    pub tables: Tables,
-    pub tail: Tail,
-    pub epoch: u64,
+    pub read: Read,
     pub lock: fs::File,
     pub quarantine: PathBuf,
 }
@@ -153,10 +158,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl DiskStore {
     pub(super) fn assemble(parts: Parts, options: &Options) -> Result<Self, StoreError> {
         let checkpoint = Checkpoint { segment: 0, offset: 0, next_batch: 0 };
-        let (index, tables) = (Arc::new(parts.index), Arc::new(RwLock::new(parts.tables)));
-        let (giver, thread) = Giver::start(Arc::clone(&index), Arc::clone(&tables), options.index_waits)?;
-        let log_used = parts.log.used(parts.tail.segment, parts.tail.offset);
+        let Read { index, tables, tail, epoch, .. } = parts.read;
+        let (index, tables) = (Arc::new(Slot::new(index)), Arc::new(RwLock::new(tables)));
+        let room = Room { disk: Arc::clone(&parts.log.disk), dir: parts.dir.clone() };
+        let (giver, thread) = Giver::start(Arc::clone(&index), Arc::clone(&tables), options.index_waits, room)?;
+        let log_used = parts.log.used(tail.segment, tail.offset);
         Ok(Self {
+            dir: parts.dir,
+            spare: parts.spare,
+            options: options.clone(),
             index,
             giver,
             giver_thread: Some(thread),
@@ -164,13 +174,12 @@ impl DiskStore {
             segment_bytes: options.segment_bytes,
             quarantine: parts.quarantine,
             tables,
-            writer: Mutex::new(parts.tail),
+            writer: Mutex::new(tail),
             queue: Mutex::new(VecDeque::new()),
             checkpoint: Mutex::new(checkpoint),
             log_used: AtomicU64::new(log_used),
-            reserve_bytes: options.reserve_bytes,
             bits: options.bits,
-            epoch: parts.epoch,
+            epoch: AtomicU64::new(epoch),
             _lock: parts.lock,
         })
     }
@@ -179,7 +188,7 @@ impl DiskStore {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {
+    pub(super) fn tables_mut(&self) -> RwLockWriteGuard<'_, Tables> {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -193,7 +202,8 @@ impl DiskStore {
         let placed = self.log.append(tail, &frames)?;
         let mut tables = self.tables_mut();
         let applied = (|| {
-            let mut changes = Changes::new(&self.index, &mut tables);
+            let index = self.index.get()?;
+            let mut changes = Changes::new(&index, &mut tables);
             let mut outcomes = Vec::with_capacity(batches.len());
             for (facts, places) in batches.iter().zip(placed) {
                 let mut of_batch = Vec::new();
@@ -208,17 +218,29 @@ impl DiskStore {
         self.or_stop(tail, applied)
     }
 
-    /// Where the index fails half way it no longer agrees with the log: nothing more is written until it is replayed.
+    /// Before each commit. Where the index found the disk full it is opened again, if there is room.
+    fn keep_up(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.mend_index()?;
+        self.giver.keep_up(entries.iter().all(Entry::makes_room))
+    }
+
+    /// Where the index fails half way it no longer agrees with the log: nothing more is written until it is replayed, which
+    /// needs no restart where all that is wrong is a full disk: sled may write where it is read.
     fn or_stop<T>(&self, tail: &mut Tail, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &result {
-            tail.stopped = Some(error.to_string());
+        match &result {
+            Ok(_) => {}
+            Err(StoreError::Full) => {
+                self.giver.set_found_full(true);
+                tail.unapplied = true;
+            }
+            Err(error) => tail.stopped = Some(error.to_string()),
         }
         result
     }
 
     fn sweep(&self, tail: &mut Tail, max: usize) -> Result<usize, StoreError> {
         let mut tables = self.tables_mut();
-        let swept = sweep(&self.index, &mut tables, &self.log, max);
+        let swept = self.index.get().and_then(|index| sweep(&index, &mut tables, &self.log, max));
         self.or_stop(tail, swept)
     }
 
@@ -238,11 +260,12 @@ impl DiskStore {
     pub(super) fn drop_rotten(&self, id: &RecordId, location: Location) -> Result<(), StoreError> {
         let mut tail = self.writer();
         let mut tables = self.tables_mut();
-        if self.index.stored(id)?.is_none_or(|stored| stored.location != location) {
+        let index = self.index.get()?;
+        if index.stored(id)?.is_none_or(|stored| stored.location != location) {
             return Ok(());
         }
         tracing::warn!(%id, ?location, "a stored record is damaged: it was dropped, and will be fetched again");
-        let mut changes = Changes::new(&self.index, &mut tables);
+        let mut changes = Changes::new(&index, &mut tables);
         let removed = changes.remove(id, None).and_then(|()| changes.write());
         self.or_stop(&mut tail, removed)
     }
@@ -288,7 +311,7 @@ impl DiskStore {
 impl Store for DiskStore {
     fn commit(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
         check_batch(entries)?;
-        self.giver.keep_up()?;
+        self.keep_up(entries)?;
         let answer = Answer::default();
         lock(&self.queue).push_back(Waiting { entries: entries.to_vec(), answer: Arc::clone(&answer) });
         self.lead(&answer)
@@ -298,7 +321,8 @@ impl Store for DiskStore {
         for entries in groups {
             check_batch(entries)?;
         }
-        self.giver.keep_up()?;
+        self.mend_index()?;
+        self.giver.keep_up(groups.iter().flatten().all(Entry::makes_room))?;
         let facts: Vec<Vec<Fact>> = groups.iter().map(|entries| entries.iter().map(Fact::of).collect()).collect();
         self.write(&mut self.writer(), &facts)
     }
@@ -309,7 +333,8 @@ impl Store for DiskStore {
 
     fn held(&self, after: Option<RecordId>, max: usize) -> Result<Vec<RecordId>, StoreError> {
         let _tables = self.tables();
-        let rows = self.index.all_rows(after).filter_map(|stored| match stored {
+        let index = self.index.get()?;
+        let rows = index.all_rows(after).filter_map(|stored| match stored {
             Ok(stored) => (stored.row.holding == super::Holding::Held).then_some(Ok(stored.row.id)),
             Err(error) => Some(Err(error)),
         });
@@ -317,7 +342,7 @@ impl Store for DiskStore {
     }
 
     fn expire(&self, now: Timestamp, max: usize) -> Result<usize, StoreError> {
-        self.giver.keep_up()?;
+        self.keep_up(&[])?;
         let mut tail = self.writer();
         let (before, after) = {
             let tables = self.tables();
@@ -343,7 +368,7 @@ impl Store for DiskStore {
 
     fn row(&self, id: &RecordId) -> Result<Option<Row>, StoreError> {
         let _tables = self.tables();
-        Ok(self.index.stored(id)?.map(|stored| stored.row))
+        Ok(self.index.get()?.stored(id)?.map(|stored| stored.row))
     }
 
     fn frame(&self, id: &RecordId) -> Result<Option<Bytes>, StoreError> {
@@ -351,7 +376,7 @@ impl Store for DiskStore {
         for _ in 0..READ_TRIES {
             let stored = {
                 let _tables = self.tables();
-                self.index.stored(id)?
+                self.index.get()?.stored(id)?
             };
             let Some(stored) = stored.filter(|stored| stored.row.holding == super::Holding::Held) else {
                 return Ok(None);
@@ -374,7 +399,7 @@ impl Store for DiskStore {
 
     fn mailbox(&self, address: &Address, after: Position, max: usize) -> Result<Vec<(Position, RecordId)>, StoreError> {
         let _tables = self.tables();
-        self.index.mailbox(address, after, max)
+        self.index.get()?.mailbox(address, after, max)
     }
 
     fn usage(&self, address: &Address) -> Usage {
@@ -383,7 +408,7 @@ impl Store for DiskStore {
 
     fn about(&self, id: &RecordId) -> Result<Vec<RecordId>, StoreError> {
         let _tables = self.tables();
-        self.index.about(id)
+        self.index.get()?.about(id)
     }
 
     fn registrations(&self, address: &Address) -> Result<Vec<RegistrationRow>, StoreError> {
@@ -409,7 +434,8 @@ impl Store for DiskStore {
     fn outbox(&self, after: Option<RecordId>, max: usize) -> Result<Vec<(RecordId, MemberId)>, StoreError> {
         let _tables = self.tables();
         let from = after.map_or_else(Vec::new, |id| [&id.0[..], &[0]].concat());
-        let rows = self.index.outbox.range(from..).take(max).map(|row| {
+        let index = self.index.get()?;
+        let rows = index.outbox.range(from..).take(max).map(|row| {
             let (key, value) = row?;
             let decoded = super::index::trailing_id(&key).zip(value.as_ref().try_into().ok().map(MemberId));
             decoded.ok_or_else(|| broken("an outbox entry does not decode"))
@@ -423,7 +449,7 @@ impl Store for DiskStore {
 
     fn bucket(&self, set: SyncSet, shard: Shard, hour: Hour) -> Result<Vec<(Timestamp, RecordId)>, StoreError> {
         let _tables = self.tables();
-        self.index.bucket(set, (shard, self.bits), hour.0)
+        self.index.get()?.bucket(set, (shard, self.bits), hour.0)
     }
 
     fn eviction_candidates(&self, bytes: u64, max: usize) -> Result<Vec<RecordId>, StoreError> {
@@ -451,7 +477,7 @@ impl Store for DiskStore {
     }
 
     fn footprint(&self) -> Footprint {
-        Footprint { log_bytes: self.log_used.load(Ordering::Relaxed), reserve_bytes: self.reserve_bytes }
+        Footprint { log_bytes: self.log_used.load(Ordering::Relaxed), reserve_bytes: self.options.reserve_bytes }
     }
 
     fn oldest_uncollected(&self) -> Option<Timestamp> {
@@ -459,7 +485,7 @@ impl Store for DiskStore {
     }
 
     fn epoch(&self) -> u64 {
-        self.epoch
+        self.epoch.load(Ordering::Acquire)
     }
 
     fn bits(&self) -> ShardBits {
@@ -467,11 +493,20 @@ impl Store for DiskStore {
     }
 
     fn remember_peers(&self, peers: &[RememberedPeer]) -> Result<(), StoreError> {
-        self.index.remember_peers(&kept_peers(peers))
+        if self.giver.has_found_full() || !self.giver.has_room()? {
+            return Err(StoreError::Full);
+        }
+        let _tables = self.tables();
+        let written = self.index.get()?.remember_peers(&kept_peers(peers));
+        if matches!(written, Err(StoreError::Full)) {
+            self.giver.set_found_full(true);
+        }
+        written
     }
 
     fn remembered_peers(&self) -> Result<Vec<RememberedPeer>, StoreError> {
-        self.index.remembered_peers()
+        let _tables = self.tables();
+        self.index.get()?.remembered_peers()
     }
 }
 
@@ -490,8 +525,9 @@ impl DiskStore {
     /// A mailbox's class-3 envelopes, lowest postage first.
     fn evictable(&self, address: &Address) -> Result<VecDeque<(u8, Position, RecordId, u32)>, StoreError> {
         let mut rows = Vec::new();
-        for (position, id) in self.index.mailbox(address, Position(0), EVICTION_SCANNED_MAX)? {
-            if let Some(stored) = self.index.stored(&id)?.filter(|stored| stored.row.outbox.is_none()) {
+        let index = self.index.get()?;
+        for (position, id) in index.mailbox(address, Position(0), EVICTION_SCANNED_MAX)? {
+            if let Some(stored) = index.stored(&id)?.filter(|stored| stored.row.outbox.is_none()) {
                 rows.push((bits_of(&id), position, id, stored.row.frame_bytes));
             }
         }

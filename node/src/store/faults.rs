@@ -214,7 +214,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::{DiskStore, Entry, Holding, Observer, OpenReport, Options, Store, StoreError};
+    use crate::store::{
+        DiskStore, Entry, Holding, MemoryStore, Observer, OpenReport, Options, Store, StoreError,
+        small_disk::SmallDisk,
+        support::{START as DAWN, assert_same, pool},
+    };
 
     const START: Timestamp = Timestamp(500_000 * 3600);
 
@@ -370,6 +374,98 @@ mod tests {
         let more: Vec<Record> = (20..30).map(|salt| letter(salt, 200)).collect();
         store.commit(&entries(&more)).unwrap();
         assert_eq!(store.totals().records, 10);
+    }
+
+    #[test]
+    fn without_room_for_the_index_only_what_makes_room_is_taken() {
+        let (disk, dir) = (TestDisk::default(), tempfile::tempdir().unwrap());
+        let options = Options { segment_bytes: 1 << 20, reserve_bytes: 0, ..Options::new(ShardBits::ZERO) };
+        let open = || DiskStore::open_on(Arc::new(disk.clone()), dir.path(), &options);
+        let (store, _) = open().unwrap();
+        let letters: Vec<Record> = (0..3).map(|salt| letter(salt, 9)).collect();
+        store.commit(&entries(&letters)).unwrap();
+        let (_, collect, keys) = keys();
+        let item = AckItem { created_at: START, id: letters[0].id() };
+        let ack = ack::make(&params(), &collect, keys, true, vec![item]).unwrap();
+        disk.inner().free_bytes = Some(10);
+        let more = entries(&[letter(9, 9)]);
+        assert!(matches!(store.commit(&more), Err(StoreError::Full)), "the log has a place for it");
+        assert!(store.maintain(START).unwrap().full);
+        store.commit(&entries(&[ack])).unwrap();
+        let holds = |store: &DiskStore| letters.iter().filter(|r| store.frame(&r.id()).unwrap().is_some()).count();
+        assert_eq!(holds(&store), 2);
+        drop(store);
+        assert!(matches!(open(), Err(StoreError::NoRoomToOpen { .. })));
+        disk.inner().free_bytes = None;
+        let (store, report) = open().unwrap();
+        assert_eq!((holds(&store), report.rebuilt), (2, None));
+        store.commit(&more).unwrap();
+        let done = store.maintain(START).unwrap();
+        assert!(done.checkpointed && !done.full);
+    }
+
+    /// The log is on a disk that has room, so that sled, on another that has none, finds that out by itself.
+    #[test]
+    fn a_disk_that_is_full_when_sled_writes_stops_new_records_until_there_is_room() {
+        let Some(small) = SmallDisk::make(48) else { return };
+        let (disk, pool, model) = (TestDisk::default(), pool(), MemoryStore::new(ShardBits::ZERO));
+        let dir = small.path().join("store");
+        let options = Options { cache_bytes: 1 << 20, ..Options::new(ShardBits::ZERO) };
+        let open = || DiskStore::open_on(Arc::new(disk.clone()), &dir, &options);
+        let (store, _) = open().unwrap();
+        let take = |record: &Record| {
+            let taken = store.commit(&entries(std::slice::from_ref(record)));
+            if taken.is_ok() {
+                model.commit(&entries(std::slice::from_ref(record))).unwrap();
+            }
+            taken
+        };
+        let (first, second) = pool.records.split_at(10);
+        let is_ack = |record: &&Record| matches!(record.body(), griot_protocol::Body::Ack(_));
+        let (acks, second): (Vec<&Record>, Vec<&Record>) = second.iter().partition(is_ack);
+        first.iter().for_each(|record| drop(take(record).unwrap()));
+        store.maintain(DAWN).unwrap();
+
+        small.fill();
+        until_full(&store, &take);
+        // As if there were room: the index cannot be opened.
+        for record in &second[..2] {
+            assert!(matches!(take(record), Err(StoreError::Full)));
+        }
+        // Room is known to be missing: it is opened in what was kept for it, and can be read.
+        disk.inner().free_bytes = Some(10);
+        assert!(small.path().join("store/spare").exists());
+        assert!(matches!(take(second[0]), Err(StoreError::Full)));
+        assert!(!small.path().join("store/spare").exists());
+        assert_same(&store, &model, &pool);
+        assert!(store.maintain(DAWN).unwrap().full);
+        acks.into_iter().for_each(|ack| drop(take(ack).unwrap()));
+        assert_same(&store, &model, &pool);
+
+        small.free();
+        disk.inner().free_bytes = None;
+        second.into_iter().for_each(|record| drop(take(record).unwrap()));
+        assert_same(&store, &model, &pool);
+        assert!(store.maintain(DAWN).unwrap().checkpointed);
+        assert!(small.path().join("store/spare").exists());
+        assert!(store.verify().unwrap().is_sound());
+        drop(store);
+        let (store, report) = open().unwrap();
+        assert_eq!(report.rebuilt, None);
+        assert_same(&store, &model, &pool);
+        assert_eq!(store.totals(), model.totals());
+    }
+
+    /// Commits until sled must write and cannot, which is only when it is given something.
+    fn until_full(store: &DiskStore, take: &dyn Fn(&Record) -> Result<Vec<crate::store::Outcome>, StoreError>) {
+        for salt in 0..=u8::MAX {
+            take(&letter(salt, 9)).unwrap();
+            match store.maintain(DAWN) {
+                Err(StoreError::Full) => return,
+                done => drop(done.unwrap()),
+            }
+        }
+        panic!("sled writes on a full disk");
     }
 
     struct Syncs(Mutex<Vec<usize>>);

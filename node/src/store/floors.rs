@@ -25,6 +25,18 @@ pub(super) struct Floors {
 }
 
 impl Floors {
+    /// As the index keeps them: that of rows, then that of acks.
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        (u64::from(self.rows.0) << 32 | u64::from(self.acks.0)).to_be_bytes()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) made.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let both = u64::from_be_bytes(bytes.try_into().ok()?);
+        let [rows, acks] = [both >> 32, both & u64::from(u32::MAX)].map(|hour| u32::try_from(hour).ok().map(Hour));
+        Some(Self { rows: rows?, acks: acks? })
+    }
+
     /// The floor for a record of this kind.
     pub(super) const fn of(&self, kind: RecordKind) -> Hour {
         match kind {
@@ -74,6 +86,13 @@ mod tests {
         assert_eq!(floors(500_005, 499_981).at(NOON, |_| None), floors(499_999, 499_981));
         assert_eq!(floors(500_500, 500_476).at(NOON, |_| None), floors(500_476, 500_476));
         assert_eq!(floors(500_001, 0).at(NOON, |_| None), floors(499_999, 0));
+    }
+
+    #[test]
+    fn they_are_read_as_they_were_written() {
+        let both = floors(u32::MAX, 7);
+        assert_eq!(Floors::from_bytes(&both.to_bytes()), Some(both));
+        assert_eq!(Floors::from_bytes(&[0; 4]), None);
     }
 
     #[test]

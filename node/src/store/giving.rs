@@ -1,28 +1,68 @@
 //! The thread that gives the index's changes to sled, so that no commit waits for it.
+//!
+//! sled is given nothing while the disk has little room: once it has failed to write, it writes no more until it is opened
+//! again ([`super::reopening`]). What is not given waits in memory, and comes from the log after a restart.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use super::{StoreError, index::Index, log::io_error, overlay::Given, tables::Tables};
+use super::{StoreError, io::Disk, log::io_error, overlay::Given, reopening::Slot, tables::Tables};
 
 /// Changes that wait before the thread is woken: about a thousand records' worth, under a megabyte.
 pub(super) const INDEX_WAITS: usize = 4 * 1024;
 
 /// So many times that, and a commit first helps to give them to sled: with [`INDEX_WAITS`] a few tens of megabytes. It only
 /// happens where sled cannot keep up with the log.
-const OVERDUE_FACTOR: usize = 32;
+pub(super) const OVERDUE_FACTOR: usize = 32;
+
+/// Free bytes of the disk without which sled is given nothing: it writes segments of 512 KiB, several at a time. Less than
+/// what the log leaves free ([`super::Options::reserve_bytes`]), so that only what is not ours can take it.
+pub(super) const INDEX_ROOM_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Free bytes without which sled is not opened: it then writes a summary of its pages, a few MiB for a million records.
+pub(super) const OPENING_ROOM_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A pause after each batch. sled's lock is not fair: whoever gives batch after batch takes it again before a reader that
 /// waits has woken, and readers then wait for the whole layer.
 const READERS_TURN: Duration = Duration::from_micros(200);
 
+/// The room that the disk has for the index.
+#[derive(Clone)]
+pub(super) struct Room {
+    pub disk: Arc<dyn Disk>,
+    pub dir: PathBuf,
+}
+
+impl Room {
+    /// Whether there is enough to give sled something.
+    pub(super) fn is_there(&self) -> Result<bool, StoreError> {
+        Ok(self.free_bytes()? >= INDEX_ROOM_BYTES)
+    }
+
+    /// Whether there is enough to open sled.
+    pub(super) fn is_there_to_open(&self) -> Result<bool, StoreError> {
+        Ok(self.free_bytes()? >= OPENING_ROOM_BYTES)
+    }
+
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.disk.free_bytes(&self.dir).map_err(io_error("reading", &self.dir))
+    }
+}
+
 /// Gives the index's changes to sled, one layer at a time.
 pub(super) struct Giver {
-    index: Arc<Index>,
+    index: Arc<Slot>,
     tables: Arc<RwLock<Tables>>,
+    pub room: Room,
+    /// Whether sled has found the disk full, and must be opened again.
+    found_full: AtomicBool,
     /// How many changes may wait before the thread is woken.
     waits: usize,
     /// Held by whoever gives. Taken *before* the writer's and the tables' lock, never after.
@@ -31,10 +71,17 @@ pub(super) struct Giver {
     wished: Condvar,
 }
 
-/// The right to give, and why it has ended.
+/// The right to give, and why it has ended for good.
 #[derive(Default)]
 pub(super) struct Alone {
     failed: Option<String>,
+}
+
+impl Alone {
+    /// Nothing is given any more until the node is restarted.
+    pub(super) fn fail(&mut self, why: &StoreError) {
+        self.failed = Some(why.to_string());
+    }
 }
 
 #[derive(Default)]
@@ -50,12 +97,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Giver {
     /// Starts the thread; [`end`](Self::end) it before the store goes.
     pub(super) fn start(
-        index: Arc<Index>,
+        index: Arc<Slot>,
         tables: Arc<RwLock<Tables>>,
         waits: usize,
+        room: Room,
     ) -> Result<(Arc<Self>, thread::JoinHandle<()>), StoreError> {
         let (alone, wish) = (Mutex::default(), Mutex::default());
-        let giver = Arc::new(Self { index, tables, waits, alone, wish, wished: Condvar::new() });
+        let (found_full, wished) = (AtomicBool::new(false), Condvar::new());
+        let giver = Arc::new(Self { index, tables, room, found_full, waits, alone, wish, wished });
         let its = Arc::clone(&giver);
         let thread = thread::Builder::new().name("griot-index".to_owned()).spawn(move || its.run());
         Ok((giver, thread.map_err(io_error("starting a thread for", "the index".as_ref()))?))
@@ -73,8 +122,10 @@ impl Giver {
             wish.give = false;
             drop(wish);
             // A failure is remembered and stops the store at the next commit or checkpoint.
-            if let Err(error) = self.give() {
-                tracing::error!(%error, "the index could not be written");
+            match self.give() {
+                // Whoever commits next is told, and says so.
+                Ok(()) | Err(StoreError::Full) => {}
+                Err(error) => tracing::error!(%error, "the index could not be written"),
             }
         }
     }
@@ -84,10 +135,15 @@ impl Giver {
         self.wished.notify_one();
     }
 
-    /// Called before each commit: wakes the thread where much waits, and helps where too much does.
-    pub(super) fn keep_up(&self) -> Result<(), StoreError> {
-        let waiting = self.index.overlay.len();
-        if waiting >= self.waits.saturating_mul(OVERDUE_FACTOR) {
+    /// Called before each commit: wakes the thread where much waits, and helps where too much does. Where sled can be given
+    /// nothing for want of room, only what makes room is let through, as far as memory allows.
+    pub(super) fn keep_up(&self, makes_room: bool) -> Result<(), StoreError> {
+        let waiting = self.index.waiting()?;
+        let is_overdue = waiting >= self.waits.saturating_mul(OVERDUE_FACTOR);
+        if self.has_found_full() || !self.room.is_there()? {
+            return if makes_room && !is_overdue { Ok(()) } else { Err(StoreError::Full) };
+        }
+        if is_overdue {
             return self.give();
         }
         if waiting >= self.waits {
@@ -95,6 +151,21 @@ impl Giver {
             self.wished.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether the disk has room for the index.
+    pub(super) fn has_room(&self) -> Result<bool, StoreError> {
+        self.room.is_there()
+    }
+
+    /// Whether sled has found the disk full, and must be opened again before it is given more.
+    pub(super) fn has_found_full(&self) -> bool {
+        self.found_full.load(Ordering::Acquire)
+    }
+
+    /// Notes that it has, or that it was opened again.
+    pub(super) fn set_found_full(&self, is_so: bool) {
+        self.found_full.store(is_so, Ordering::Release);
     }
 
     /// The right to give, which one thread has at a time.
@@ -107,29 +178,42 @@ impl Giver {
     }
 
     /// What waits now. What is committed from here on belongs to the next layer.
-    pub(super) fn take(&self, _alone: &Alone) -> Given {
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where sled can take nothing now; then nothing was taken.
+    pub(super) fn take(&self, _alone: &Alone) -> Result<Given, StoreError> {
+        if self.has_found_full() || !self.has_room()? {
+            return Err(StoreError::Full);
+        }
         let _tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        self.index.overlay.take()
+        Ok(self.index.get()?.overlay.take())
     }
 
     /// Gives sled what was taken.
     pub(super) fn finish(&self, alone: &mut Alone, given: &Given) -> Result<(), StoreError> {
+        let index = self.index.get()?;
         for batch in given.batches() {
-            if let Err(error) = self.index.give(batch) {
-                // The layer stays where readers find it, and nothing is written over it.
-                alone.failed = Some(error.to_string());
-                return Err(error);
-            }
+            // The layer stays where readers find it, and nothing is written over it.
+            index.give(batch).map_err(|error| self.failed(alone, error))?;
             thread::sleep(READERS_TURN);
         }
         let _tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        self.index.overlay.given();
+        index.overlay.given();
         Ok(())
+    }
+
+    /// sled has failed: until it is opened again where the disk was full, else until the node is restarted.
+    pub(super) fn failed(&self, alone: &mut Alone, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Full => self.set_found_full(true),
+            ref other => alone.fail(other),
+        }
+        error
     }
 
     fn give(&self) -> Result<(), StoreError> {
         let mut alone = self.alone()?;
-        let given = self.take(&alone);
+        let given = self.take(&alone)?;
         self.finish(&mut alone, &given)
     }
 }

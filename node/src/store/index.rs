@@ -10,7 +10,8 @@
 //! | `registrations`, `members` | address ‖ member, member | the row, and where its entry lies |
 //! | `outbox` | id | member |
 //! | `peers` | number | a remembered peer |
-//! | `meta` | name | schema, marker, epoch, both floors, checkpoint |
+//! | `floor` | nothing | the floors of rows and of acks: which hours are closed |
+//! | `meta` | name | schema, marker, epoch, checkpoint |
 //!
 //! All tables but the last two are parts of one tree ([`super::table`]), which changes as a whole. What is new in them
 //! waits in memory until sled is given it ([`super::overlay`]).
@@ -45,7 +46,7 @@ use super::{
 };
 
 /// The version of the trees' layout; another one is rebuilt from the log.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// About entries that are looked at for an envelope that is not known here.
 const ABOUT_SCANNED_MAX: usize = 1024;
@@ -85,8 +86,9 @@ pub(super) struct Index {
     pub registrations: Table,
     pub members: Table,
     pub outbox: Table,
+    floor: Table,
     peers: Tree,
-    pub meta: Tree,
+    meta: Tree,
     /// What of the tables above sled was not given yet.
     pub overlay: Overlay,
     /// What the tables above are parts of.
@@ -169,6 +171,7 @@ impl Index {
             registrations: table(Part::Registrations),
             members: table(Part::Members),
             outbox: table(Part::Outbox),
+            floor: table(Part::Floor),
             peers: tree("peers")?,
             meta: tree("meta")?,
             overlay,
@@ -200,16 +203,8 @@ impl Index {
     }
 
     fn floors(&self) -> Result<Floors, StoreError> {
-        let hour = |name| Ok::<_, StoreError>(self.number(name)?.map(u32::from_be_bytes).map(Hour));
-        let rows = hour("floor")?.unwrap_or_default();
-        // Earlier versions had one for both.
-        Ok(Floors { rows, acks: hour("ack_floor")?.unwrap_or(rows) })
-    }
-
-    pub(super) fn set_floors(&self, floors: Floors) -> Result<(), StoreError> {
-        self.meta.insert("ack_floor", &floors.acks.0.to_be_bytes())?;
-        self.meta.insert("floor", &floors.rows.0.to_be_bytes())?;
-        Ok(())
+        let Some(bytes) = self.floor.get([])? else { return Ok(Floors::default()) };
+        Floors::from_bytes(bytes.as_ref()).ok_or_else(|| broken("the floors do not decode"))
     }
 
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {

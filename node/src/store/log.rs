@@ -69,6 +69,8 @@ pub(super) struct Tail {
     pub offset: u64,
     pub next_batch: u64,
     pub stopped: Option<String>,
+    /// Whether the index lacks something that is written here, because the disk was full: it is to be read again.
+    pub unapplied: bool,
     /// Kept between writes.
     pub buffer: Vec<u8>,
 }
@@ -177,10 +179,28 @@ impl Log {
         before.map(|(_, segment)| segment.bytes).sum::<u64>() + offset
     }
 
+    /// Whether a record might find no place: neither in what is left of `segment` from `offset` on, nor in one after it, made
+    /// or to be made.
+    pub(super) fn has_no_room(&self, segment: u32, offset: u64) -> Result<bool, StoreError> {
+        let entry = (ENTRY_HEADER_BYTES + ENTRY_FRAME_BYTES_MAX) as u64;
+        let is_ready = |(number, found): &(u32, Arc<Segment>)| match number.cmp(&segment) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => offset + entry <= found.bytes,
+            std::cmp::Ordering::Greater => HEADER_BYTES + entry <= found.bytes,
+        };
+        Ok(!self.segments().iter().any(is_ready) && !self.can_create(self.segment_bytes.max(HEADER_BYTES + entry))?)
+    }
+
+    /// Whether there is room for a segment of so many bytes, and the reserve beside it.
+    fn can_create(&self, bytes: u64) -> Result<bool, StoreError> {
+        let free = self.disk.free_bytes(&self.dir).map_err(io_error("reading", &self.dir))?;
+        Ok(free >= bytes.saturating_add(self.reserve_bytes))
+    }
+
     /// Makes an empty segment after the last one, with room for `room` bytes of entries.
     pub(super) fn create_segment(&self, room: u64) -> Result<u32, StoreError> {
         let bytes = self.segment_bytes.max(HEADER_BYTES + room);
-        if self.disk.free_bytes(&self.dir).map_err(io_error("reading", &self.dir))? < bytes + self.reserve_bytes {
+        if !self.can_create(bytes)? {
             return Err(StoreError::Full);
         }
         let last = self.segments.read().unwrap_or_else(PoisonError::into_inner).keys().next_back().copied();
@@ -230,6 +250,9 @@ impl Log {
     ) -> Result<Vec<Vec<(Place, Location)>>, StoreError> {
         if let Some(why) = &tail.stopped {
             return Err(StoreError::Stopped(why.clone()));
+        }
+        if tail.unapplied {
+            return Err(StoreError::Full);
         }
         let total: usize = batches.iter().map(Vec::len).sum();
         if total == 0 {

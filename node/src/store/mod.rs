@@ -27,9 +27,14 @@ mod overlay;
 #[cfg(test)]
 mod power;
 mod recovery;
+mod reopening;
+#[cfg(test)]
+#[path = "../../tests/disk_support/mod.rs"]
+pub(crate) mod small_disk;
+mod spare;
 #[cfg(test)]
 #[path = "../../tests/store_support/mod.rs"]
-mod support;
+pub(crate) mod support;
 mod table;
 mod tables;
 mod verify;
@@ -65,6 +70,24 @@ pub enum Entry {
     Record(Record),
     /// A fact of this node alone: never sent to anyone, never in a bundle.
     Local(Local),
+}
+
+impl Entry {
+    /// Whether it ends something that takes room. Such entries are made durable as long as the log has a place for them,
+    /// however full the disk is, because they are the way out.
+    #[must_use]
+    pub fn makes_room(&self) -> bool {
+        match self {
+            Self::Record(record) => matches!(record.kind(), RecordKind::Ack),
+            Self::Local(local) => matches!(
+                local,
+                Local::Unregistered { .. }
+                    | Local::MemberRevoked { .. }
+                    | Local::Discharged { .. }
+                    | Local::Evicted { .. }
+            ),
+        }
+    }
 }
 
 /// Facts of this node alone.
@@ -333,7 +356,7 @@ pub enum StoreError {
     },
     /// The index refused.
     #[error("index: {0}")]
-    Index(#[from] sled::Error),
+    Index(sled::Error),
     /// A write or sync failed before; nothing more is written until the node is restarted and the log re-read.
     #[error("the record log stopped after a failed write: restart the node; it will re-read the log ({0})")]
     Stopped(String),
@@ -346,12 +369,34 @@ pub enum StoreError {
     /// The disk is full (or below the configured reserve).
     #[error("the disk is full: free space, or lower the node's byte budget")]
     Full,
+    /// There is too little room to open a store.
+    #[error(
+        "the disk is full: nothing is lost, but the index in {} needs {} MiB of free space to be opened. Free some, and \
+         start again",
+        dir.display(), bytes >> 20
+    )]
+    NoRoomToOpen {
+        /// The data directory.
+        dir: std::path::PathBuf,
+        /// What must be free.
+        bytes: u64,
+    },
     /// The data directory was written by a newer version, or is not one.
     #[error("{0}")]
     Schema(String),
     /// Another process has the data directory open.
     #[error("{0}")]
     Locked(String),
+}
+
+impl From<sled::Error> for StoreError {
+    /// A disk that is full passes, whoever finds it so.
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(source) if source.kind() == std::io::ErrorKind::StorageFull => Self::Full,
+            error => Self::Index(error),
+        }
+    }
 }
 
 /// What a call of [`Store::maintain`] did.
@@ -365,6 +410,8 @@ pub struct Maintenance {
     pub reclaimed_bytes: u64,
     /// Whether another call would find more to do now.
     pub more: bool,
+    /// Whether the disk has no room for new records.
+    pub full: bool,
 }
 
 /// A durable, indexed set of records and local facts. All methods may be called from several threads.

@@ -14,12 +14,13 @@ use super::{
     Position, StoreError,
     apply::{Changes, sweep},
     disk::{DiskStore, OpenReport, Options, Parts},
-    giving::INDEX_WAITS,
+    giving::{INDEX_WAITS, OPENING_ROOM_BYTES, OVERDUE_FACTOR, Room},
     index::{Checkpoint, Index},
     io::{Disk, RealDisk},
     local::Fact,
     log::{HEADER_BYTES, Log, Tail, io_error},
     recovery::{Found, recover},
+    spare::Spare,
     tables::Tables,
 };
 
@@ -46,6 +47,23 @@ struct Opened {
     furthest: (u32, u64),
 }
 
+impl Opened {
+    fn read(self, tail: Tail, report: OpenReport) -> Read {
+        let Self { index, tables, epoch, .. } = self;
+        Read { index, tables, tail, epoch, report }
+    }
+}
+
+/// An index that agrees with the log, and what reading both has shown.
+pub(super) struct Read {
+    pub index: Index,
+    pub tables: Tables,
+    /// Where the log goes on.
+    pub tail: Tail,
+    pub epoch: u64,
+    pub report: OpenReport,
+}
+
 impl DiskStore {
     /// Opens the store in `dir`, or begins one.
     ///
@@ -68,6 +86,9 @@ impl DiskStore {
         }
         let lock = take_lock(dir)?;
         check_schema(dir)?;
+        let room = Room { disk: Arc::clone(&disk), dir: dir.to_owned() };
+        let spare = Spare::new(dir, room.clone());
+        check_room(&room, &spare)?;
         let sizes = (options.segment_bytes, options.reserve_bytes);
         let log = Log::open(disk, log_dir, Marker(random()?), sizes, options.observer.clone())?;
         let is_new = log.segments().is_empty();
@@ -75,36 +96,69 @@ impl DiskStore {
             log.create_segment(0)?;
         }
         sync_names(dir, &above, &log)?;
-        let index_dir = dir.join("index");
-        let had_index = index_dir.exists();
-        let mut report = OpenReport::default();
-        let mut opened = open_index(&index_dir, &log, options).and_then(|opened| {
-            let (opened, tail, found) = replay(opened, &log, &quarantine).map_err(|error| error.to_string())?;
-            report = found;
-            let end = (tail.segment, tail.offset);
-            if opened.furthest > end { Err("it knows more than the log".to_owned()) } else { Ok((opened, tail)) }
-        });
-        if let Err(why) = &opened {
-            let fresh = rebuild_index(&index_dir, &log, options)?;
-            let (fresh, tail, found) = replay(fresh, &log, &quarantine)?;
-            // What a first reading has cut or set aside is reported too.
-            report.torn_bytes += found.torn_bytes;
-            report.quarantined.extend(found.quarantined);
-            report.quarantined.dedup();
-            (report.replayed, report.unknown) = (found.replayed, found.unknown);
-            report.rebuilt = match (is_new, had_index) {
-                (false, _) => Some(why.clone()),
-                (true, true) => Some(LOG_GONE.to_owned()),
-                (true, false) => None,
-            };
-            opened = Ok((fresh, tail));
+        let had_index = dir.join("index").exists();
+        let read = read_index(dir, &log, options)?;
+        let mut report = read.report.clone();
+        if is_new {
+            report.rebuilt = had_index.then(|| LOG_GONE.to_owned());
         }
-        let (opened, tail) = opened.map_err(StoreError::Schema)?;
-        let Opened { index, tables, epoch, .. } = opened;
-        let store = Self::assemble(Parts { index, log, tables, tail, epoch, lock, quarantine }, options)?;
-        store.advance_checkpoint()?;
-        Ok((store, report))
+        let store = Self::assemble(Parts { dir: dir.to_owned(), spare, log, read, lock, quarantine }, options)?;
+        match store.advance_checkpoint() {
+            // It was opened in the last of the room.
+            Ok(_) | Err(StoreError::Full) => Ok((store, report)),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// sled writes when it is opened, and fails where it cannot; an index that was moved aside for that would be made again, in
+/// more room still.
+fn check_room(room: &Room, spare: &Spare) -> Result<(), StoreError> {
+    if room.is_there_to_open()? {
+        spare.keep();
+        return Ok(());
+    }
+    if spare.give_up().map_err(io_error("giving up room in", &room.dir))? && room.is_there_to_open()? {
+        return Ok(());
+    }
+    Err(StoreError::NoRoomToOpen { dir: room.dir.clone(), bytes: OPENING_ROOM_BYTES })
+}
+
+/// Opens the index in the data directory `dir` and brings it up to date from the log; where that cannot be, makes another.
+///
+/// # Errors
+/// [`StoreError::Full`] where the disk is, which is no reason to make another.
+pub(super) fn read_index(dir: &Path, log: &Log, options: &Options) -> Result<Read, StoreError> {
+    let (index_dir, quarantine) = (dir.join("index"), dir.join("quarantine"));
+    let mut report = OpenReport::default();
+    let why = match open_index(&index_dir, log, options)? {
+        Ok(opened) => match replay(opened, log, &quarantine) {
+            Ok((opened, tail, found)) if opened.furthest <= (tail.segment, tail.offset) => {
+                return Ok(opened.read(tail, found));
+            }
+            Ok((_, _, found)) => {
+                report = found;
+                "it knows more than the log".to_owned()
+            }
+            Err(StoreError::Full) => return Err(StoreError::Full),
+            Err(error) => error.to_string(),
+        },
+        Err(why) => why,
+    };
+    let fresh = rebuild_index(&index_dir, log, options)?;
+    let (fresh, tail, found) = replay(fresh, log, &quarantine).inspect_err(|error| {
+        if matches!(error, StoreError::Full) {
+            // Half an index would be moved aside at the next try, and take room for nothing.
+            let _ = fs::remove_dir_all(&index_dir);
+        }
+    })?;
+    // What a first reading has cut or set aside is reported too.
+    report.torn_bytes += found.torn_bytes;
+    report.quarantined.extend(found.quarantined);
+    report.quarantined.dedup();
+    (report.replayed, report.unknown) = (found.replayed, found.unknown);
+    report.rebuilt = Some(why);
+    Ok(fresh.read(tail, report))
 }
 
 fn make_private(dir: &Path) -> std::io::Result<()> {
@@ -181,9 +235,9 @@ fn random() -> Result<[u8; 8], StoreError> {
 }
 
 /// Opens the index for this log, or says why there is none. sled panics on some kinds of damage.
-fn open_index(dir: &Path, log: &Log, options: &Options) -> Result<Opened, String> {
+fn open_index(dir: &Path, log: &Log, options: &Options) -> Result<Result<Opened, String>, StoreError> {
     if !dir.exists() {
-        return Err("it is missing".to_owned());
+        return Ok(Err("it is missing".to_owned()));
     }
     let open = || -> Result<Opened, StoreError> {
         let index = Index::open(dir, options.cache_bytes)?;
@@ -200,8 +254,9 @@ fn open_index(dir: &Path, log: &Log, options: &Options) -> Result<Opened, String
         Ok(Opened { index, tables, from, epoch, furthest })
     };
     match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(opened) => opened.map_err(|error| error.to_string()),
-        Err(_) => Err("sled panicked".to_owned()),
+        Ok(Err(StoreError::Full)) => Err(StoreError::Full),
+        Ok(opened) => Ok(opened.map_err(|error| error.to_string())),
+        Err(_) => Ok(Err("sled panicked".to_owned())),
     }
 }
 
@@ -233,6 +288,7 @@ fn sweep_all(index: &Index, tables: &mut Tables, log: &Log) -> Result<(), StoreE
 fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, Tail, OpenReport), StoreError> {
     let Checkpoint { segment, offset, next_batch } = opened.from;
     let mut unknown = 0;
+    let room = Room { disk: Arc::clone(&log.disk), dir: log.dir.clone() };
     let Opened { index, tables, .. } = &mut opened;
     let recovered = recover(log, quarantine, (segment, offset, next_batch), &mut |found: Vec<Found>| {
         let mut changes = Changes::new(index, tables);
@@ -252,6 +308,11 @@ fn replay(mut opened: Opened, log: &Log, quarantine: &Path) -> Result<(Opened, T
         }
         changes.write()?;
         if index.overlay.len() >= INDEX_WAITS {
+            if !room.is_there()? {
+                // As much of it may wait in memory as while the store is in use.
+                let is_overdue = index.overlay.len() >= INDEX_WAITS.saturating_mul(OVERDUE_FACTOR);
+                return if is_overdue { Err(StoreError::Full) } else { Ok(()) };
+            }
             // Nobody else reads yet.
             for batch in index.overlay.take().batches() {
                 index.give(batch)?;

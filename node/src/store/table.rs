@@ -26,6 +26,7 @@ pub(super) enum Part {
     Registrations = b'g',
     Members = b'e',
     Outbox = b'o',
+    Floor = b'f',
 }
 
 impl Part {

@@ -57,16 +57,17 @@ impl DiskStore {
         loop {
             let stored = {
                 let _tables = self.tables();
-                self.index.all_rows(after).next().transpose()?
+                self.index.get()?.all_rows(after).next().transpose()?
             };
             let Some(stored) = stored else { break };
             after = Some(stored.row.id);
             self.verify_row(&stored.row.id, &mut report)?;
         }
         let _tables = self.tables();
-        for entry in self.index.mailbox.iter() {
+        let index = self.index.get()?;
+        for entry in index.mailbox.iter() {
             let (key, id) = entry?;
-            let row = trailing_id(&id).map(|id| self.index.stored(&id)).transpose()?.flatten();
+            let row = trailing_id(&id).map(|id| index.stored(&id)).transpose()?.flatten();
             let position = row.and_then(|stored| Some(mailbox_key(&stored.row.address, stored.row.position?)));
             if position.is_none_or(|position| position[..] != key[..]) {
                 report.contradicts(format!("mailbox entry {key:02x?} leads to no row"));
@@ -80,13 +81,14 @@ impl DiskStore {
 
     fn verify_row(&self, id: &RecordId, report: &mut VerifyReport) -> Result<(), StoreError> {
         let tables = self.tables();
-        let Some(stored) = self.index.stored(id)? else { return Ok(()) };
+        let index = self.index.get()?;
+        let Some(stored) = index.stored(id)? else { return Ok(()) };
         let row = &stored.row;
-        if !self.index.by_hour.contains_key(hour_key(row))? {
+        if !index.by_hour.contains_key(hour_key(row))? {
             report.contradicts(format!("{id} is in no hour"));
         }
         if let Some(position) = row.position
-            && !self.index.mailbox.contains_key(mailbox_key(&row.address, position))?
+            && !index.mailbox.contains_key(mailbox_key(&row.address, position))?
         {
             report.contradicts(format!("{id} is in no mailbox"));
         }
@@ -99,7 +101,7 @@ impl DiskStore {
             }
             _ => false,
         };
-        drop(tables);
+        drop((index, tables));
         if sound {
             report.records += 1;
             report.bytes += u64::from(row.frame_bytes);

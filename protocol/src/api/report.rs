@@ -152,6 +152,8 @@ pub struct DiskReport {
     pub free_bytes: Option<u64>,
     /// Bytes kept free: below, no new records are taken.
     pub reserve_bytes: u64,
+    /// Whether new records are refused because the disk is full. Acks are taken as long as they find a place.
+    pub full: bool,
     /// Bytes of the record log in use.
     pub log_bytes: u64,
     /// Where it is heading.

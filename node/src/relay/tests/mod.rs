@@ -3,6 +3,7 @@
 mod admission;
 mod chaos;
 mod custody;
+mod disk;
 mod harness;
 mod large;
 mod neighbours;

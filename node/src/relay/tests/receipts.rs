@@ -3,7 +3,7 @@
 use griot_protocol::{Body, NodeSecret};
 
 use super::harness::*;
-use crate::relay::{Config, Input, Output, Tally};
+use crate::relay::{Config, Input, Limits, Output, Quota, Tally};
 use crate::store::MemberId;
 
 #[test]
@@ -162,4 +162,58 @@ fn a_receipt_that_finds_the_disk_full_comes_later() {
     node.disk = Disk::Works;
     node.wait_ms(10_000);
     assert_eq!(node.receipts(), [vec![letter.id()]]);
+}
+
+/// A node where a member's mailboxes hold so many letters.
+fn node_with_room_for(letters: u64) -> Node {
+    let bytes = letters * Mailbox::direct(1).envelope(1).frame().len() as u64;
+    let member = Quota { mailbox_bytes: bytes, ..Limits::default().member };
+    Node::with(
+        Config { limits: Limits { member, ..Limits::default() }, ..Config::new(params(0), Node::new(1).id()) },
+        1,
+    )
+}
+
+#[test]
+fn what_a_full_mailbox_took_has_its_receipt_when_there_is_room_again() {
+    let mut node = node_with_room_for(2);
+    let mailbox = Mailbox::direct(1);
+    node.register_as(BEN, &mailbox).unwrap();
+    let letters: Vec<_> = (0..4).map(|n| mailbox.envelope(n)).collect();
+    for letter in &letters {
+        node.submit_as(ANA, letter).unwrap();
+    }
+    node.wait_ms(5000);
+    let vouched = |node: &Node| node.receipts().concat().into_iter().collect::<std::collections::BTreeSet<_>>();
+    let ids = |numbers: &[usize]| numbers.iter().map(|n| letters[*n].id()).collect();
+    assert_eq!(vouched(&node), ids(&[0, 1]), "nobody vouches for what there is no room for");
+    node.gossip(mailbox.ack(&[&letters[0]], true).frame());
+    node.wait_ms(5000);
+    assert_eq!(vouched(&node), ids(&[0, 1]), "three are still more than two");
+    node.gossip(mailbox.ack(&[&letters[1]], true).frame());
+    node.wait_ms(2200);
+    assert_eq!(vouched(&node), ids(&[0, 1, 2, 3]), "without a restart, and without a new registration");
+    let receipts = node.receipts().len();
+    node.wait_ms(10_000);
+    assert_eq!(node.receipts().len(), receipts, "once");
+}
+
+#[test]
+fn room_made_in_another_mailbox_of_the_same_member_counts() {
+    let mut node = node_with_room_for(1);
+    let (mailbox, other, gone) = (Mailbox::direct(1), Mailbox::direct(2), Mailbox::direct(3));
+    for mailbox in [&mailbox, &other, &gone] {
+        node.register_as(BEN, mailbox).unwrap();
+    }
+    let (first, second, third) = (other.envelope(1), mailbox.envelope(1), gone.envelope(1));
+    for letter in [&first, &second, &third] {
+        node.submit_as(ANA, letter).unwrap();
+    }
+    node.wait_ms(3000);
+    assert_eq!(node.receipts(), [vec![first.id()]]);
+    let call = node.call();
+    node.feed(Input::Unregister { call, member: BEN, address: gone.keys.address() });
+    node.gossip(other.ack(&[&first], true).frame());
+    node.wait_ms(2200);
+    assert_eq!(node.receipts(), [vec![first.id()], vec![second.id()]], "and nothing for a mailbox that is not ours");
 }

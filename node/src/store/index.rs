@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use griot_protocol::{Address, Hour, RecordId, Shard, ShardBits, Timestamp, codec};
+use griot_protocol::{Address, RecordId, Shard, ShardBits, Timestamp, codec};
 use sled::{Db, Tree};
 
 use super::{

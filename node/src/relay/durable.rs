@@ -26,10 +26,10 @@ impl Relay {
         ticket: Ticket,
         result: Result<Vec<Outcome>, PersistError>,
     ) {
-        let Some(commit) = self.pending.committed(ticket) else { return };
+        let Some((commit, makes_room)) = self.pending.committed(ticket) else { return };
         match result {
             Ok(outcomes) => {
-                if !commit.makes_room() && self.disk.recovered() {
+                if !makes_room && self.disk.recovered() {
                     turn.emit(Output::Warn(TAKES_AGAIN.to_owned()));
                 }
                 self.durable(turn, commit, outcomes.first().copied());
@@ -210,9 +210,9 @@ impl Relay {
         }
     }
 
-    /// Whether gossip should have brought a record that sync did: large ones do not go by gossip, and it is of a shard whose
-    /// gossip is heard here, and was made after the neighbour that brought it was met. Authors round down to the minute, so that none is counted that
-    /// was made before, and some are not that were made just after.
+    /// Whether gossip should have brought a record that sync did: it is not large, is of a shard whose gossip is heard here,
+    /// and was made after the neighbour that brought it was met. Authors round down to the minute, so that none is counted
+    /// that was made before, and some are not that were made just after.
     fn gossip_should_have(&self, origin: &Origin, record: &Record) -> bool {
         let met_at = origin.peer().and_then(|peer| self.met_at.get(&peer));
         met_at.is_some_and(|met_at| record.body().created_at() >= *met_at)

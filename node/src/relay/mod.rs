@@ -238,7 +238,7 @@ impl Relay {
     /// Has entries made durable; `commit` says what follows.
     fn commit(&mut self, turn: &mut Turn<'_>, entries: Vec<Entry>, commit: Commit) {
         let ticket = self.ticket();
-        self.pending.commit(ticket, commit);
+        self.pending.commit(ticket, commit, entries.iter().all(Entry::makes_room));
         turn.emit(Output::Persist { ticket, entries });
     }
 }

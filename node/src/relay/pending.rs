@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, RecordKind, Shard, limits::SIGNATURE_BYTES};
+use griot_protocol::{MailboxKeys, NodeId, Record, RecordId, Shard, limits::SIGNATURE_BYTES};
 
 use crate::store::MemberId;
 
@@ -165,17 +165,6 @@ pub(super) enum Commit {
     },
 }
 
-impl Commit {
-    /// Whether it is of the sort that is committed on a full disk too, see [`Entry::makes_room`](crate::store::Entry).
-    pub(super) fn makes_room(&self) -> bool {
-        match self {
-            Self::Save(saving) => saving.record.kind() == RecordKind::Ack,
-            Self::Unregister { .. } | Self::RevokeMember { .. } | Self::Discharge { .. } | Self::Evict { .. } => true,
-            Self::Mark(_) | Self::Outboxed { .. } | Self::Register { .. } | Self::AddMember { .. } => false,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 struct InFlight {
     records: usize,
@@ -187,7 +176,8 @@ struct InFlight {
 pub(super) struct Pending {
     verifying: BTreeMap<Ticket, Verifying>,
     by_key: BTreeMap<FrameKey, Ticket>,
-    commits: BTreeMap<Ticket, Commit>,
+    /// Each with whether a full disk takes it too ([`Entry::makes_room`](crate::store::Entry::makes_room)).
+    commits: BTreeMap<Ticket, (Commit, bool)>,
     saving: BTreeMap<RecordId, Ticket>,
     in_flight: BTreeMap<Way, InFlight>,
     local_commits: usize,
@@ -249,7 +239,7 @@ impl Pending {
     pub(super) fn saving(&mut self, id: &RecordId) -> Option<&mut Saving> {
         let ticket = self.saving.get(id)?;
         match self.commits.get_mut(ticket) {
-            Some(Commit::Save(saving)) => Some(saving),
+            Some((Commit::Save(saving), _)) => Some(saving),
             _ => None,
         }
     }
@@ -267,7 +257,7 @@ impl Pending {
         self.local_commits < super::limits::LOCAL_COMMITS_MAX
     }
 
-    pub(super) fn commit(&mut self, ticket: Ticket, commit: Commit) {
+    pub(super) fn commit(&mut self, ticket: Ticket, commit: Commit, makes_room: bool) {
         match &commit {
             Commit::Save(saving) => {
                 self.saving.insert(saving.record.id(), ticket);
@@ -275,11 +265,11 @@ impl Pending {
             Commit::Mark(_) => {}
             _ => self.local_commits += 1,
         }
-        self.commits.insert(ticket, commit);
+        self.commits.insert(ticket, (commit, makes_room));
     }
 
-    pub(super) fn committed(&mut self, ticket: Ticket) -> Option<Commit> {
-        let commit = self.commits.remove(&ticket)?;
+    pub(super) fn committed(&mut self, ticket: Ticket) -> Option<(Commit, bool)> {
+        let (commit, makes_room) = self.commits.remove(&ticket)?;
         match &commit {
             Commit::Save(saving) => {
                 self.saving.remove(&saving.record.id());
@@ -287,6 +277,6 @@ impl Pending {
             Commit::Mark(_) => {}
             _ => self.local_commits = self.local_commits.saturating_sub(1),
         }
-        Some(commit)
+        Some((commit, makes_room))
     }
 }

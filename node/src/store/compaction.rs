@@ -42,7 +42,7 @@ impl DiskStore {
             (tail.segment, tail.offset)
         };
         self.log_used.store(self.log.used(tail, offset), Ordering::Relaxed);
-        if self.giver.has_found_full() || !self.giver.has_room()? {
+        if !self.giver.can_give()? {
             // Nothing can be given back either: that takes a checkpoint, and sled must write for it.
             return Ok(Maintenance { full: true, ..done });
         }

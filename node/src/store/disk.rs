@@ -493,7 +493,7 @@ impl Store for DiskStore {
     }
 
     fn remember_peers(&self, peers: &[RememberedPeer]) -> Result<(), StoreError> {
-        if self.giver.has_found_full() || !self.giver.has_room()? {
+        if !self.giver.can_give()? {
             return Err(StoreError::Full);
         }
         let _tables = self.tables();

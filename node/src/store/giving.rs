@@ -140,7 +140,7 @@ impl Giver {
     pub(super) fn keep_up(&self, makes_room: bool) -> Result<(), StoreError> {
         let waiting = self.index.waiting()?;
         let is_overdue = waiting >= self.waits.saturating_mul(OVERDUE_FACTOR);
-        if self.has_found_full() || !self.room.is_there()? {
+        if !self.can_give()? {
             return if makes_room && !is_overdue { Ok(()) } else { Err(StoreError::Full) };
         }
         if is_overdue {
@@ -153,9 +153,9 @@ impl Giver {
         Ok(())
     }
 
-    /// Whether the disk has room for the index.
-    pub(super) fn has_room(&self) -> Result<bool, StoreError> {
-        self.room.is_there()
+    /// Whether sled can be given anything now: it need not be opened again first, and the disk has room for it.
+    pub(super) fn can_give(&self) -> Result<bool, StoreError> {
+        Ok(!self.has_found_full() && self.room.is_there()?)
     }
 
     /// Whether sled has found the disk full, and must be opened again before it is given more.
@@ -182,7 +182,7 @@ impl Giver {
     /// # Errors
     /// [`StoreError::Full`] where sled can take nothing now; then nothing was taken.
     pub(super) fn take(&self, _alone: &Alone) -> Result<Given, StoreError> {
-        if self.has_found_full() || !self.has_room()? {
+        if !self.can_give()? {
             return Err(StoreError::Full);
         }
         let _tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);

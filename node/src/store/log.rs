@@ -179,8 +179,8 @@ impl Log {
         before.map(|(_, segment)| segment.bytes).sum::<u64>() + offset
     }
 
-    /// Whether a record might find no place: neither in what is left of `segment` from `offset` on, nor in one after it, made
-    /// or to be made.
+    /// Whether a record might find no place: neither in what is left of `segment` from `offset` on, nor in one after it,
+    /// made or to be made.
     pub(super) fn has_no_room(&self, segment: u32, offset: u64) -> Result<bool, StoreError> {
         let entry = (ENTRY_HEADER_BYTES + ENTRY_FRAME_BYTES_MAX) as u64;
         let is_ready = |(number, found): &(u32, Arc<Segment>)| match number.cmp(&segment) {

@@ -2,8 +2,9 @@
 //!
 //! That is rare, because it is given nothing while the disk has little room ([`super::giving`]): something else must have
 //! taken all of it within moments. Then sled cannot be read reliably either, because reading writes now and then (it
-//! splits and merges pages), so that this is not put off until there is room: some is kept for it ([`super::spare`]). The index is derived from the log, so it is closed, opened as at a start, and brought
-//! up to date from the log. Meanwhile nobody reads, which takes as long as it does at a start.
+//! splits and merges pages), so that this is not put off until there is room: some is kept for it ([`super::spare`]). The
+//! index is derived from the log, so it is closed, opened as at a start, and brought up to date from the log. Meanwhile
+//! nobody reads, which takes as long as it does at a start.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -14,8 +14,8 @@ use rustix::fs::FallocateFlags;
 
 use super::giving::{INDEX_ROOM_BYTES, OPENING_ROOM_BYTES, Room};
 
-/// What the file holds free: the room that opening the index needs, and half as much for what else is written at a start. Not
-/// as much as giving it something needs: on what is left then nothing new is taken.
+/// What the file holds free: the room that opening the index needs, and half as much for what else is written at a
+/// start. Not as much as giving it something needs: on what is left then nothing new is taken.
 const SPARE_BYTES: u64 = OPENING_ROOM_BYTES * 3 / 2;
 
 /// The file.
@@ -29,8 +29,8 @@ impl Spare {
         Self { path: dir.join("spare"), room }
     }
 
-    /// Makes the file where it is missing and there is room for it beside what the index needs. Where the file system allocates
-    /// nothing in advance there is none: the disk is then as full as it is.
+    /// Makes the file where it is missing and there is room for it beside what the index needs. Where the file system
+    /// allocates nothing in advance there is none: the disk is then as full as it is.
     pub(super) fn keep(&self) {
         let has_room = || self.room.free_bytes().is_ok_and(|free| free >= SPARE_BYTES + INDEX_ROOM_BYTES);
         if self.path.exists() || !has_room() {

@@ -1,6 +1,6 @@
 //! What gets in, who is answered when, and what is held against whom.
 
-use griot_protocol::{NodeId, Refusal, Shard, Timestamp};
+use griot_protocol::{NodeId, Record, Refusal, Shard, Timestamp};
 
 use super::harness::*;
 use crate::relay::{CallError, Config, Input, Limits, Output, Rate, Tally, Verdict};
@@ -218,7 +218,7 @@ fn members_have_a_rate_and_the_unix_socket_has_none() {
 }
 
 #[test]
-fn a_full_disk_refuses_records_and_tries_acks() {
+fn a_full_disk_refuses_records_tries_acks_and_recovers() {
     let mut node = Node::new(1);
     let mailbox = Mailbox::direct(1);
     let first = mailbox.envelope(1);
@@ -233,6 +233,8 @@ fn a_full_disk_refuses_records_and_tries_acks() {
     node.disk = Disk::Works;
     let ack = mailbox.ack(&[&first], true);
     assert_eq!(node.submit(&ack), accepted(&ack));
+    node.wait_ms(5_000);
+    assert!(node.submit(&mailbox.envelope(5)).is_ok(), "the ack made room");
 }
 
 #[test]
@@ -279,6 +281,16 @@ fn rows_expire_only_while_the_clock_is_trusted() {
     assert!(node.holds(&brief));
 }
 
+/// A node that has run for two hours and holds a letter that lives for so many more.
+fn holding(hours: u64) -> (Node, Record) {
+    let mut node = Node::new(1);
+    node.wait_ms(2 * 3600 * 1000);
+    let now = node.now.wall;
+    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, now, now.plus(hours * 3600));
+    node.submit(&brief).unwrap();
+    (node, brief)
+}
+
 /// Lets the node's clock be five hours ahead for so many minutes, and then be right.
 fn five_hours_ahead(node: &mut Node, minutes: u64) {
     node.ahead_seconds = 5 * 3600;
@@ -289,11 +301,7 @@ fn five_hours_ahead(node: &mut Node, minutes: u64) {
 
 #[test]
 fn a_clock_that_is_hours_ahead_for_minutes_loses_nothing() {
-    let mut node = Node::new(1);
-    node.wait_ms(2 * 3600 * 1000);
-    let now = node.now.wall;
-    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, now, now.plus(2 * 3600));
-    node.submit(&brief).unwrap();
+    let (mut node, brief) = holding(2);
     five_hours_ahead(&mut node, 50);
     assert!(node.holds(&brief));
     assert_eq!(node.relay.outbox.usage(MemberId::LOCAL).envelopes, 1, "it is still offered to others");
@@ -303,11 +311,8 @@ fn a_clock_that_is_hours_ahead_for_minutes_loses_nothing() {
 
 #[test]
 fn one_neighbour_that_says_so_is_enough_to_delete_nothing_early() {
-    let mut node = Node::new(1);
-    node.wait_ms(2 * 3600 * 1000);
+    let (mut node, brief) = holding(2);
     let right = node.now.wall;
-    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, right, right.plus(2 * 3600));
-    node.submit(&brief).unwrap();
     node.ahead_seconds = 5 * 3600;
     node.wait_ms(60_000);
     let machine = node.now;
@@ -320,11 +325,7 @@ fn one_neighbour_that_says_so_is_enough_to_delete_nothing_early() {
 
 #[test]
 fn after_an_hour_alone_a_clock_is_believed_and_what_it_cost_is_taken_again() {
-    let mut node = Node::new(1);
-    node.wait_ms(2 * 3600 * 1000);
-    let now = node.now.wall;
-    let brief = Mailbox::direct(1).envelope_at(1, POSTAGE, now, now.plus(3 * 3600));
-    node.submit(&brief).unwrap();
+    let (mut node, brief) = holding(3);
     five_hours_ahead(&mut node, 70);
     assert!(!node.holds(&brief));
     assert_eq!(node.gossip(brief.frame()), Some(Verdict::Accept));

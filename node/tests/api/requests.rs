@@ -1,10 +1,6 @@
 //! The API answers what it should, refuses what it must with a stable reason, and goes on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
-
-mod api_common;
-
-use api_common::{Answer, Daemon, Mailbox, exchange, now};
+use super::daemon::{Answer, Daemon, Mailbox, exchange, now};
 use axum::body::Body;
 use griot_node::config::MembersPolicy;
 use griot_protocol::{

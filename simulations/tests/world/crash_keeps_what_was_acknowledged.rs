@@ -1,12 +1,8 @@
 //! Nodes lose power at awkward moments: right after "accepted", in the middle of a sync to disk, again and again. What
 //! they had acknowledged is there afterwards, and everything is delivered once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
+use super::support::*;
 use griot_simulations::plan::{EventPlan, NodeIndex, PersonIndex};
-use world_support::*;
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_and_nothing_comes_twice() {

@@ -1,12 +1,8 @@
 //! The API over TLS, with the node's own certificate pinned.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
-
-mod api_common;
-
 use std::sync::Arc;
 
-use api_common::{Daemon, exchange};
+use super::daemon::{Daemon, exchange};
 use axum::body::Body;
 use griot_node::config::TlsFiles;
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};

@@ -1,11 +1,7 @@
 //! Sessions that are out of step heal: whatever one side lost, every message appears exactly once, and what truly cannot
 //! be read is shown as such on both sides.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod core_world;
-
-use core_world::{Person, START, World, befriend};
+use super::world::{Person, START, World, befriend};
 use griot_client::core::{ContactState, InviteOptions, SendState};
 use griot_protocol::{Address, Record};
 

@@ -1,17 +1,13 @@
 //! Nodes find and recognise each other: over TCP, QUIC and IPv6, with and without peer ids; networks stay apart.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod network_common;
-
 use std::{
     io::Write,
     net::{Ipv6Addr, TcpListener, TcpStream},
     time::Duration,
 };
 
+use super::net::*;
 use griot_node::network::{Command, ConnectionLimits, Event, NetworkConfig, NetworkError, start};
-use network_common::*;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 

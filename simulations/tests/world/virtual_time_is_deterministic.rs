@@ -1,20 +1,10 @@
 //! The same plan gives the same run in every fresh process, to the last event; another seed gives another one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
+use super::support::*;
 use griot_simulations::{
     plan::{EventPlan, NodeIndex, PersonIndex, Plan},
     world,
 };
-use world_support::*;
-
-/// Not a test by itself: what the others run in another process.
-#[test]
-fn the_other_process() {
-    run_the_plan_given();
-}
 
 /// A little of everything: messages, a crash, a restart, a partition, a wrong clock, somebody who is away.
 fn eventful(seed: u64) -> Plan {

@@ -4,21 +4,11 @@
 //! all invariants and the same code, with the bug put in beneath it, breaks the one that is named. Both runs are made by
 //! the same test: a plan that is itself unsound, or that never comes to the point, proves nothing either way.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
+use super::support::*;
 use griot_simulations::{
     plan::{EventPlan, MessagePlan, NodeIndex, PersonIndex, Plan, Recording},
     world::Bug,
 };
-use world_support::*;
-
-/// Not a test by itself: what the others run in another process.
-#[test]
-fn the_other_process() {
-    run_the_plan_given();
-}
 
 /// Fails unless `law` is kept by the production code and broken with `bug`. Returns the sound run.
 fn assert_caught(bug: Bug, law: &str, plan: &Plan) -> Recording {

@@ -1,23 +1,13 @@
 //! Nodes that mean harm do what they are said to do, and what honest people write to each other arrives all the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
+use super::support::*;
 use griot_simulations::{
     plan::{Conduct, NodeIndex, Plan, Recording},
     world::{self, WorldError},
 };
-use world_support::*;
 
 /// What must have been checked. Everybody is on line, so that mail is read before a receipt for it is due.
 const PROMISES: [&str; 3] = ["read-was-written", "accepted-is-delivered", "acked-is-gone"];
-
-/// Not a test by itself: what the others run in another process.
-#[test]
-fn the_other_process() {
-    run_the_plan_given();
-}
 
 /// A dozen nodes, of which every third means harm; nobody lives on those.
 fn beset(conduct: &Conduct, seed: u64, minutes: u64) -> Plan {

@@ -1,18 +1,14 @@
 //! Gossip goes on only when it was judged worth it, shards stay apart, and requests are answered or refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod network_common;
-
 use std::time::Duration;
 
+use super::net::*;
 use bytes::Bytes;
 use griot_node::{
     network::{Command, Event, NetworkConfig, SYNC_MESSAGE_BYTES_MAX},
     relay::{ExchangeId, Verdict},
 };
 use griot_protocol::{RecordId, Shard};
-use network_common::*;
 
 /// Three in a row: one – two – three. The outer ones are not connected.
 async fn row() -> [Net; 3] {

@@ -1,10 +1,6 @@
 //! Streams: what waited, what comes, and going on after a break from the last cursor seen.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
-
-mod api_common;
-
-use api_common::{Daemon, Mailbox};
+use super::daemon::{Daemon, Mailbox};
 use futures::{SinkExt, StreamExt};
 use griot_protocol::{
     Cursor, Nonce, ProofMethod, RecordId,

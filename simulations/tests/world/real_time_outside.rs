@@ -1,18 +1,14 @@
 //! In the very program that simulates, keys drawn outside of a simulation cannot be guessed, and time is real: before
 //! a run, beside it, and after it. `griot-sim live` and `load` are that program.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
 use std::{
     collections::BTreeSet,
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use super::support::*;
 use griot_simulations::world;
-use world_support::*;
 
 fn draw() -> [u8; 32] {
     let mut key = [0; 32];

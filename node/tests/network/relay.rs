@@ -1,14 +1,6 @@
 //! Nodes that nobody can dial, and those that relay for them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "a test fails by panicking, and runs in real time"
-)]
-
-mod network_common;
-
+use super::net::*;
 use bytes::Bytes;
 use griot_node::{
     network::{Command, Event, Nat, NetworkConfig, SYNC_MESSAGE_BYTES_MAX},
@@ -16,7 +8,6 @@ use griot_node::{
 };
 use griot_protocol::api::{PeerInfo, Reachability};
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-use network_common::*;
 
 /// Only whom it is told of.
 fn quiet(listen: &[&str], peers: &[Multiaddr]) -> NetworkConfig {

@@ -1,20 +1,16 @@
 //! Nodes come back to each other, also where the one they first knew is dead, and only to those they may.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod network_common;
-
 use std::{
     net::{TcpListener, UdpSocket},
     time::Duration,
 };
 
+use super::net::*;
 use griot_node::{
     network::{Event, NetworkConfig},
     store::RememberedPeer,
 };
 use griot_protocol::Timestamp;
-use network_common::*;
 
 #[tokio::test]
 async fn a_node_that_restarts_on_its_port_is_found_again() {

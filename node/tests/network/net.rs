@@ -1,12 +1,10 @@
 //! A network side of a node on loopback, without relay or store: tests speak for the relay.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-
 use std::time::Duration;
 
 use bytes::Bytes;
 use griot_node::{
-    identity::{Identity, node_id},
+    identity::Identity,
     network::{Command, Event, NetworkConfig, NetworkMetrics, Setup, build, run, start},
     relay::{GossipId, Verdict},
     store::RememberedPeer,
@@ -206,19 +204,11 @@ impl Net {
         self.task.await.unwrap();
         remembered
     }
-
-    pub fn has_ended(&self) -> bool {
-        self.task.is_finished()
-    }
 }
 
 /// Without `/p2p/…`.
 pub fn bare(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
-}
-
-pub fn node(peer: &PeerId) -> NodeId {
-    node_id(peer).unwrap()
 }
 
 /// Polls until it is so.

@@ -1,12 +1,8 @@
 //! A network in two halves: inside each half mail flows as ever, between them it waits, and when the line is back it
 //! all arrives, once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
+use super::support::*;
 use griot_simulations::plan::{EventPlan, NodeIndex, VirtualMs};
-use world_support::*;
 
 const CUT_MS: u64 = 60_000;
 const HEAL_MS: u64 = 10 * 60_000;

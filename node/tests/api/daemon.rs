@@ -1,7 +1,5 @@
 //! A real node on a store in memory, with its API on real sockets.
 
-#![allow(dead_code, reason = "every test file uses its own part")]
-
 use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -31,7 +29,8 @@ use tokio::{
 };
 
 pub struct Daemon {
-    pub dir: tempfile::TempDir,
+    /// Lives as long as the node does.
+    _dir: tempfile::TempDir,
     pub node: Node,
     pub server: Server,
 }
@@ -50,7 +49,7 @@ impl Daemon {
         let node = Node::start(&config, store, Vec::new(), &metrics, &mut registry).unwrap();
         let exposition = Exposition::new(Arc::new(registry), metrics, config.data_dir.clone());
         let server = Server::start(&config, node.handle(), exposition).await.unwrap();
-        Self { dir, node, server }
+        Self { _dir: dir, node, server }
     }
 
     pub async fn stop(self) {

@@ -1,10 +1,6 @@
 //! Two people meet, write, go away, come back: the way a message takes through the client's core.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod core_world;
-
-use core_world::{Person, START, World, befriend, is_connected};
+use super::world::{Person, START, World, befriend, is_connected};
 use griot_client::core::{ClientError, ContactState, Event, InviteOptions, Outcome, SendState, Work};
 use serde_json::json;
 
@@ -217,13 +213,13 @@ fn both_may_ask_each_other_at_once() {
 fn what_every_home_refuses_is_refused_and_what_runs_out_has_expired() {
     let (mut world, mut alice, _bob) = friends(2);
     for home in &mut world.homes {
-        home.refuse = Some(core_world::problem(422));
+        home.refuse = Some(super::world::problem(422));
     }
     alice.say(world.now, "Boubacar", "no");
     world.settle(&mut [&mut alice]);
     assert_eq!(alice.states(), [SendState::Refused]);
     for home in &mut world.homes {
-        home.refuse = Some(core_world::problem(503));
+        home.refuse = Some(super::world::problem(503));
     }
     alice.say(world.now, "Boubacar", "later");
     world.settle(&mut [&mut alice]);
@@ -250,7 +246,7 @@ fn a_content_without_a_type_or_too_large_is_an_error_and_changes_nothing() {
 fn a_home_that_answers_and_refuses_to_know_us_is_shown_as_such() {
     let mut alice = Person::new("Awa", 1, 1);
     let home = alice.client.homes().unwrap()[0].0.id;
-    let mut problem = core_world::problem(401);
+    let mut problem = super::world::problem(401);
     problem.detail = "this needs a member's token".to_owned();
     alice.client.done(START, Work::Greet { home }, Outcome::Refused(problem)).unwrap();
     let (_, status) = alice.client.homes().unwrap().remove(0);

@@ -1,12 +1,8 @@
 //! What a real node tells its operator of itself: what waits and why, when it last synced with whom, what it refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
-
-mod api_common;
-
 use std::time::Duration;
 
-use api_common::{Daemon, Mailbox, now};
+use super::daemon::{Daemon, Mailbox, now};
 use griot_protocol::api::{DiskTrend, NodeReport, PeerInfo};
 use tokio::time::Instant;
 

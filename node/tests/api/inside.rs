@@ -1,12 +1,8 @@
 //! The API from inside the process answers as over HTTP: the same checks, the same problems, the same streams.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod api_common;
-
 use std::time::Duration;
 
-use api_common::*;
+use super::daemon::*;
 use griot_node::{
     api::{Inside, InsideEnd, InsideItem, InsideStream},
     metrics::Metrics,

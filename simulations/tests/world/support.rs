@@ -1,7 +1,5 @@
 //! Small plans made by hand, and running them: here, or each in a process of its own.
 
-#![allow(dead_code, reason = "every test file uses some of it")]
-
 use std::{collections::BTreeSet, process::Command};
 
 use griot_simulations::{
@@ -146,7 +144,7 @@ pub fn in_a_fresh_process(plan: &Plan, bug: Option<Bug>) -> Recording {
     serde_json::from_slice(&std::fs::read(file.with_extension("recording")).unwrap()).unwrap()
 }
 
-/// What a test file's `the_other_process` calls: runs the plan that it is given, if any.
+/// What `the_other_process` calls: runs the plan that it is given, if any.
 pub fn run_the_plan_given() {
     let Ok(file) = std::env::var(PLAN) else { return };
     let plan: Plan = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();

@@ -1,18 +1,8 @@
 //! People with a full client: what two of them write to each other is encrypted by one production client, travels
 //! through the network, and is decrypted and shown by the other, once, byte for byte, whatever happens to the homes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod world_support;
-
+use super::support::*;
 use griot_simulations::plan::*;
-use world_support::*;
-
-/// Not a test by itself: what the others run in another process.
-#[test]
-fn the_other_process() {
-    run_the_plan_given();
-}
 
 /// Eight nodes and twelve people, every second of whom has a full client; a home crashes, the network is cut in two,
 /// somebody is away, somebody writes while off line.

@@ -2,8 +2,6 @@
 //! what real nodes check (shape, times, postage, signatures, proofs), sign custody receipts, and can be silenced, made
 //! to forget, reorder or lie.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;

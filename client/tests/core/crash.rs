@@ -1,10 +1,6 @@
 //! A crash at any commit neither loses nor doubles a message: the whole story, aborted before and after every commit.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod core_world;
-
-use core_world::{Person, World, befriend};
+use super::world::{Person, World, befriend};
 use griot_client::{core::SendState, store::Crash};
 
 /// Runs the story; returns how many commits each made in it.

@@ -1,11 +1,7 @@
 //! Homes that lie and strangers that send nonsense change nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod core_world;
-
+use super::world::{Person, START, World, befriend, params};
 use bytes::Bytes;
-use core_world::{Person, START, World, befriend, params};
 use griot_client::core::{InviteOptions, Outcome, SendState, Work};
 use griot_protocol::{
     AckItem, Address, CollectSecret, Cursor, DeliverSecret, Grant, InviteLink, MailboxKeys, Record, RecordId, ack,
@@ -67,7 +63,7 @@ fn damaged_frames_and_swapped_mailboxes_are_ignored() {
     let (id, keys) = waiting(&world)[0];
     let frame = world.homes[0].records[&id].frame().clone();
     let address = keys.address();
-    let mut rng = core_world::rng(5);
+    let mut rng = super::world::rng(5);
     for cut in [0, 1, 6, 70, frame.len() - 1] {
         hand(&mut bob, &world, address, frame.slice(..cut));
     }

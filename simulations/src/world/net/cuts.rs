@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::line::Line;
 use crate::plan::NodeIndex;
 
 /// A set of nodes that answers quickly.
@@ -26,11 +27,10 @@ impl Nodes {
 
 #[derive(Debug)]
 struct Bottleneck {
-    bytes_per_second: u64,
     a: Nodes,
     b: Nodes,
-    /// Until when it is busy in each direction, microseconds.
-    busy_us: [u64; 2],
+    /// One in each direction.
+    lines: [Line; 2],
 }
 
 /// All rules in force. One name may stand for several.
@@ -55,7 +55,7 @@ impl Cuts {
         let (a, b) = (Nodes::new(self.count, a), Nodes::new(self.count, b));
         // None at all is a partition, not a bottleneck, and would take for ever.
         let bytes_per_second = bytes_per_second.max(1);
-        let bottleneck = Bottleneck { bytes_per_second, a, b, busy_us: [0; 2] };
+        let bottleneck = Bottleneck { a, b, lines: [Line::new(bytes_per_second), Line::new(bytes_per_second)] };
         self.bottlenecks.entry(name.to_owned()).or_default().push(bottleneck);
     }
 
@@ -73,7 +73,7 @@ impl Cuts {
     }
 
     /// When the last of so many bytes, which come at `at_us`, is through all bottlenecks.
-    pub(crate) fn throttle(&mut self, from: NodeIndex, to: NodeIndex, bytes: u64, at_us: u64) -> u64 {
+    pub(crate) fn throttle(&mut self, from: NodeIndex, to: NodeIndex, bytes: u64, now_us: u64, at_us: u64) -> u64 {
         let mut at_us = at_us;
         for bottleneck in self.bottlenecks.values_mut().flatten() {
             let way = if bottleneck.a.contains(from) && bottleneck.b.contains(to) {
@@ -83,7 +83,7 @@ impl Cuts {
             } else {
                 continue;
             };
-            at_us = super::occupy(&mut bottleneck.busy_us[way], at_us, bytes, bottleneck.bytes_per_second);
+            at_us = bottleneck.lines[way].carry(now_us, at_us, bytes);
         }
         at_us
     }
@@ -113,10 +113,10 @@ mod tests {
         let mut cuts = Cuts::new(4);
         let [a, b, c] = [NodeIndex(0), NodeIndex(1), NodeIndex(2)];
         cuts.slow("cable", &[a, c], &[b], 1000);
-        assert_eq!(cuts.throttle(a, b, 500, 0), 500_000);
-        assert_eq!(cuts.throttle(c, b, 500, 0), 1_000_000, "it waits for the first");
-        assert_eq!(cuts.throttle(b, a, 500, 0), 500_000, "the way back is free");
-        assert_eq!(cuts.throttle(a, c, 500, 7), 7, "not through the cable");
-        assert_eq!(cuts.throttle(a, b, 500, 5_000_000), 5_500_000, "idle time is not saved up");
+        assert_eq!(cuts.throttle(a, b, 500, 0, 0), 500_000);
+        assert_eq!(cuts.throttle(c, b, 500, 0, 0), 1_000_000, "it waits for the first");
+        assert_eq!(cuts.throttle(b, a, 500, 0, 0), 500_000, "the way back is free");
+        assert_eq!(cuts.throttle(a, c, 500, 0, 7), 7, "not through the cable");
+        assert_eq!(cuts.throttle(a, b, 500, 0, 5_000_000), 5_500_000, "idle time is not saved up");
     }
 }

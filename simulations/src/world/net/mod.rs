@@ -16,6 +16,7 @@ mod connection;
 mod cuts;
 mod framing;
 mod latency;
+mod line;
 mod pipe;
 mod stream;
 mod tap;
@@ -33,7 +34,7 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use tokio::sync::mpsc;
 
 use self::{
-    calendar::Calendar, connection::Connection, cuts::Cuts, framing::Framed, latency::Latency, pipe::Pipe,
+    calendar::Calendar, connection::Connection, cuts::Cuts, framing::Framed, latency::Latency, line::Line, pipe::Pipe,
     traffic::Traffic, transport::Incoming,
 };
 use crate::{
@@ -66,11 +67,8 @@ struct Host {
     peer: PeerId,
     power: Power,
     behind_nat: bool,
-    up_bytes_per_second: u64,
-    down_bytes_per_second: u64,
-    /// Until when its link is busy, microseconds.
-    up_busy_us: u64,
-    down_busy_us: u64,
+    up: Line,
+    down: Line,
     carried: Traffic,
     inbox: Option<mpsc::UnboundedSender<Incoming>>,
     connections: BTreeMap<u64, Weak<Connection>>,
@@ -144,10 +142,8 @@ impl Net {
             peer: *peer,
             power: Power::Off,
             behind_nat: node.behind_nat,
-            up_bytes_per_second: node.up_bytes_per_second,
-            down_bytes_per_second: node.down_bytes_per_second,
-            up_busy_us: 0,
-            down_busy_us: 0,
+            up: Line::new(node.up_bytes_per_second),
+            down: Line::new(node.down_bytes_per_second),
             carried: Traffic::default(),
             inbox: None,
             connections: BTreeMap::new(),
@@ -200,16 +196,17 @@ impl Net {
         let Framed { bytes: size, segments } = what;
         let mut state = self.state();
         let State { hosts, cuts, .. } = &mut *state;
-        let mut at_us = now.0 * 1000;
+        let now_us = now.0 * 1000;
+        let mut at_us = now_us;
         if let Some(host) = hosts.get_mut(from.0 as usize) {
             host.carried.sent_bytes += size;
             host.carried.sent_packets += segments;
-            at_us = occupy(&mut host.up_busy_us, at_us, size, host.up_bytes_per_second);
+            at_us = host.up.carry(now_us, at_us, size);
         }
-        at_us = cuts.throttle(from, to, size, at_us) + u64::from(latency_ms) * 1000;
+        at_us = cuts.throttle(from, to, size, now_us, at_us) + u64::from(latency_ms) * 1000;
         if let Some(host) = hosts.get_mut(to.0 as usize) {
             host.carried.received_bytes += size;
-            at_us = occupy(&mut host.down_busy_us, at_us, size, host.down_bytes_per_second);
+            at_us = host.down.carry(now_us, at_us, size);
         }
         VirtualMs(at_us.div_ceil(1000))
     }
@@ -356,14 +353,4 @@ enum Reach {
     Open,
     Refused,
     Silence,
-}
-
-/// Occupies a link that sends one byte after another; says when the last byte is through, in microseconds.
-fn occupy(busy_us: &mut u64, from_us: u64, bytes: u64, bytes_per_second: u64) -> u64 {
-    if bytes_per_second == 0 {
-        return from_us;
-    }
-    let takes_us = (bytes * 1_000_000).div_ceil(bytes_per_second);
-    *busy_us = from_us.max(*busy_us) + takes_us;
-    *busy_us
 }

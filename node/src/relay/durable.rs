@@ -267,7 +267,8 @@ impl Relay {
                     turn.emit(Output::Delivered { address, position, id });
                 }
                 if saving.receipt {
-                    self.owe_receipt(turn, address, id, record.expires_at());
+                    let kind = record.body().keys().kind;
+                    self.owe_receipt(turn, kind, address, id, record.expires_at());
                     return;
                 }
                 if self.registry.contains(&address) {

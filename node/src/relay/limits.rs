@@ -113,6 +113,14 @@ pub(super) const FULL_RETRY_MS: u64 = 5_000;
 /// How long envelopes wait for company before a receipt is signed: one receipt then serves a burst.
 pub(super) const RECEIPT_DELAY_MS: u64 = 100;
 
+/// How much longer, at most, the homes of a shared mailbox wait, each its own time: a group of ten has up to thirty homes, and a
+/// channel thousands, and what one signs the others need not. Gossip reaches most homes within a second.
+pub(super) const SHARED_RECEIPT_SPREAD_MS: u64 = 4_000;
+
+/// Receipts of other homes for an envelope of a shared mailbox that are enough. Any reader can appoint a home there, so that more
+/// would prove no more.
+pub(super) const SHARED_RECEIPTS_ENOUGH: usize = 3;
+
 /// Receipts that may be in the making: each costs a signature and its postage.
 pub(super) const RECEIPTS_MAKING_MAX: usize = 64;
 

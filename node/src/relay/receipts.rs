@@ -1,34 +1,55 @@
 //! Custody receipts: "these are on my disk", for mailboxes whose recipients chose this node.
 //!
-//! Envelopes wait a moment for company, so that one signature covers a burst. Mailboxes are also *scanned* for held
+//! Envelopes wait a moment for company, so that one signature covers a burst. Shared mailboxes may have as many homes as
+//! readers: each waits for a time of its own, and signs nothing that a few others have signed by then. Mailboxes are also *scanned* for held
 //! envelopes that have no receipt of this node: at start (a crash may have come between envelope and receipt), when a
 //! mailbox that holds mail is registered, where more came at once than fits in memory, and when a mailbox that was full
 //! has room again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
 };
 
 use griot_protocol::{
-    Address, Body, MailboxKeys, Record, RecordId, RecordKind, Refusal, Timestamp, Unverified,
+    Address, Body, MailboxKeys, MailboxKind, NodeId, Record, RecordId, RecordKind, Refusal, Timestamp, Unverified,
     limits::{ITEMS_MAX, LIFE_SECONDS_MAX},
 };
+
+use rand::RngExt;
 
 use crate::store::{Holding, Position};
 
 use super::{
     Relay,
-    limits::{RECEIPT_DELAY_MS, RECEIPT_IDS_MAX, RECEIPT_SCAN_MAX, RECEIPTS_MAKING_MAX, ROOM_LOOKS_PER_TICK},
+    limits::{
+        RECEIPT_DELAY_MS, RECEIPT_IDS_MAX, RECEIPT_SCAN_MAX, RECEIPTS_MAKING_MAX, ROOM_LOOKS_PER_TICK,
+        SHARED_RECEIPT_SPREAD_MS, SHARED_RECEIPTS_ENOUGH,
+    },
     pending::{Origin, Saving},
     turn::{Turn, Unreadable},
     types::{Output, Ticket},
 };
 
 /// Envelopes of one mailbox that will share a receipt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gathering {
+    due_ms: u64,
     items: Vec<(RecordId, Timestamp)>,
+}
+
+/// Whose receipts there are for an envelope.
+#[derive(Debug, Default)]
+struct Signers {
+    own: bool,
+    others: BTreeSet<NodeId>,
+}
+
+impl Signers {
+    /// Whether one more would prove nothing more to the author of a message to many readers.
+    fn are_enough(&self) -> bool {
+        self.others.len() >= SHARED_RECEIPTS_ENOUGH
+    }
 }
 
 /// What is owed.
@@ -36,7 +57,7 @@ struct Gathering {
 pub(super) struct Receipts {
     gathering: BTreeMap<Address, Gathering>,
     /// When each gathering is due, in order.
-    due: VecDeque<(u64, Address)>,
+    due: BTreeSet<(u64, Address)>,
     /// Envelopes gathered, in the making, or in receipts on their way to the disk.
     in_hand: BTreeSet<RecordId>,
     making: BTreeMap<Ticket, Vec<RecordId>>,
@@ -50,7 +71,7 @@ pub(super) struct Receipts {
 }
 
 impl Receipts {
-    fn gather(&mut self, address: Address, id: RecordId, expires_at: Timestamp, now_ms: u64) {
+    fn gather(&mut self, address: Address, id: RecordId, expires_at: Timestamp, now_ms: u64, due_ms: u64) {
         if self.in_hand.len() >= RECEIPT_IDS_MAX {
             self.scan(address);
             return;
@@ -59,13 +80,14 @@ impl Receipts {
             return;
         }
         let gathering = self.gathering.entry(address).or_insert_with(|| {
-            self.due.push_back((now_ms.saturating_add(RECEIPT_DELAY_MS), address));
-            Gathering::default()
+            self.due.insert((due_ms, address));
+            Gathering { due_ms, items: Vec::new() }
         });
         gathering.items.push((id, expires_at));
         if gathering.items.len() == ITEMS_MAX {
-            self.due.retain(|(_, other)| *other != address);
-            self.due.push_front((now_ms, address));
+            self.due.remove(&(gathering.due_ms, address));
+            gathering.due_ms = now_ms;
+            self.due.insert((now_ms, address));
         }
     }
 
@@ -108,20 +130,29 @@ fn receipt_expiry(items: &[(RecordId, Timestamp)], stored_at: Timestamp) -> Time
 
 impl Relay {
     /// An envelope of a mailbox registered here is durable.
-    pub(super) fn owe_receipt(&mut self, turn: &Turn<'_>, address: Address, id: RecordId, expires_at: Timestamp) {
-        self.receipts.gather(address, id, expires_at, turn.mono_ms);
+    pub(super) fn owe_receipt(
+        &mut self,
+        turn: &Turn<'_>,
+        kind: MailboxKind,
+        address: Address,
+        id: RecordId,
+        expires_at: Timestamp,
+    ) {
+        let spread_ms = match kind {
+            MailboxKind::Direct => 0,
+            MailboxKind::Shared => self.rng.random_range(0..=SHARED_RECEIPT_SPREAD_MS),
+        };
+        let due_ms = turn.mono_ms.saturating_add(RECEIPT_DELAY_MS + spread_ms);
+        self.receipts.gather(address, id, expires_at, turn.mono_ms, due_ms);
     }
 
     /// Has the receipts signed that are due.
     pub(super) fn make_due_receipts(&mut self, turn: &mut Turn<'_>) {
         while self.receipts.making.len() < RECEIPTS_MAKING_MAX {
-            match self.receipts.due.front() {
-                Some((due_ms, _)) if *due_ms <= turn.mono_ms => {}
-                _ => return,
-            }
-            let Some((_, address)) = self.receipts.due.pop_front() else { return };
+            let is_due = self.receipts.due.first().is_some_and(|(due_ms, _)| *due_ms <= turn.mono_ms);
+            let Some((_, address)) = is_due.then(|| self.receipts.due.pop_first()).flatten() else { return };
             let Some(mut gathering) = self.receipts.gathering.remove(&address) else { continue };
-            self.leave_out_what_is_gone(turn, &mut gathering);
+            self.leave_out_what_needs_none(turn, &address, &mut gathering);
             if gathering.items.is_empty() {
                 continue;
             }
@@ -133,19 +164,49 @@ impl Relay {
     }
 
     /// What its reader collected meanwhile is on this disk no more, and the ack proves more than a receipt could: for a
-    /// reader who is on line that is every envelope, and a third of all records.
-    fn leave_out_what_is_gone(&mut self, turn: &mut Turn<'_>, gathering: &mut Gathering) {
-        let mut gone = Vec::new();
+    /// reader who is on line that is every envelope, and a third of all records. In a shared mailbox, where there are no acks,
+    /// others may have signed enough.
+    fn leave_out_what_needs_none(&mut self, turn: &mut Turn<'_>, address: &Address, gathering: &mut Gathering) {
+        let is_shared = self.is_shared(turn, address);
+        let mut needless = Vec::new();
         gathering.items.retain(|(id, _)| {
             let row = turn.store.row(id);
             // A row that cannot be read now was durable a moment ago.
             let held = turn.read(row).map_or(true, |row| row.is_some_and(|row| row.holding == Holding::Held));
-            if !held {
-                gone.push(*id);
+            let is_needed = held && !(is_shared && self.signers(turn, id).is_ok_and(|signers| signers.are_enough()));
+            if !is_needed {
+                needless.push(*id);
             }
-            held
+            is_needed
         });
-        self.receipts.settled(&gone);
+        self.receipts.settled(&needless);
+    }
+
+    /// Whether a mailbox registered here has many readers.
+    fn is_shared(&self, turn: &mut Turn<'_>, address: &Address) -> bool {
+        let registrations = turn.store.registrations(address);
+        let registrations = turn.read(registrations).unwrap_or_default();
+        registrations.first().is_some_and(|row| row.keys.kind == MailboxKind::Shared)
+    }
+
+    /// Who has signed for an envelope, as far as is known here.
+    fn signers(&self, turn: &mut Turn<'_>, id: &RecordId) -> Result<Signers, Unreadable> {
+        let mut signers = Signers::default();
+        let about = turn.store.about(id);
+        for about in turn.read(about)? {
+            let frame = turn.store.frame(&about);
+            let Some(frame) = turn.read(frame)? else { continue };
+            if let Ok(record) = Unverified::parse(frame)
+                && let Body::Custody(custody) = record.claimed().body()
+            {
+                if custody.node == self.config.node {
+                    signers.own = true;
+                } else {
+                    signers.others.insert(custody.node);
+                }
+            }
+        }
+        Ok(signers)
     }
 
     /// Nothing where the mailbox is no longer registered, or no grant runs any more.
@@ -224,6 +285,7 @@ impl Relay {
                 self.receipts.scans.insert(address, after);
                 return;
             };
+            let is_shared = self.is_shared(turn, &address);
             // An empty mailbox costs a little too.
             let is_last = page.len() < left;
             left -= page.len().clamp(1, left);
@@ -231,7 +293,8 @@ impl Relay {
                 if self.lacks_receipt(turn, &address, &id).unwrap_or(false)
                     && let Ok(Some(row)) = turn.store.row(&id)
                 {
-                    self.owe_receipt(turn, address, id, row.expires_at);
+                    let kind = if is_shared { MailboxKind::Shared } else { MailboxKind::Direct };
+                    self.owe_receipt(turn, kind, address, id, row.expires_at);
                 }
                 if !is_last {
                     self.receipts.scans.insert(address, position);
@@ -249,18 +312,7 @@ impl Relay {
         if turn.read(row)?.is_none_or(|row| row.holding != Holding::Held || row.expires_at <= turn.wall) {
             return Ok(false);
         }
-        let about = turn.store.about(id);
-        for about in turn.read(about)? {
-            let frame = turn.store.frame(&about);
-            let Some(frame) = turn.read(frame)? else { continue };
-            if let Ok(record) = Unverified::parse(frame)
-                && let Body::Custody(custody) = record.claimed().body()
-                && custody.node == self.config.node
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(!self.signers(turn, id)?.own)
     }
 }
 

@@ -3,6 +3,7 @@
 use griot_protocol::{Body, NodeSecret};
 
 use super::harness::*;
+use crate::relay::limits::SHARED_RECEIPT_SPREAD_MS;
 use crate::relay::{Config, Input, Limits, Output, Quota, Tally};
 use crate::store::MemberId;
 
@@ -59,6 +60,64 @@ fn what_was_collected_before_its_receipt_was_due_gets_none() {
     node.gossip(mailbox.ack(&[&collected], true).frame());
     node.wait_ms(2000);
     assert_eq!(node.receipts(), [vec![waits.id()]]);
+}
+
+#[test]
+fn in_a_shared_mailbox_what_a_few_homes_signed_the_others_need_not() {
+    let mut node = Node::new(1);
+    let group = Mailbox::shared(1);
+    node.register(&group);
+    let [few, enough, late] = [group.envelope(1), group.envelope(2), group.envelope(3)];
+    for letter in [&few, &enough, &late] {
+        node.gossip(letter.frame());
+    }
+    let homes = [21, 22, 23].map(|seed| NodeSecret::from_bytes(&[seed; 32]));
+    for home in &homes {
+        node.gossip(group.receipt_by(home, &[&enough]).frame());
+    }
+    // The same home twice proves no more than once.
+    node.gossip(group.receipt_by(&homes[0], &[&few, &late]).frame());
+    node.gossip(group.receipt_by(&homes[0], &[&few]).frame());
+    node.gossip(group.receipt_by(&homes[1], &[&few]).frame());
+    node.wait_ms(SHARED_RECEIPT_SPREAD_MS + 200);
+    let mut signed = [few.id(), late.id()];
+    signed.sort_unstable();
+    let mut receipts = node.receipts().concat();
+    receipts.sort_unstable();
+    assert_eq!(receipts, signed);
+}
+
+#[test]
+fn in_a_direct_mailbox_every_home_signs() {
+    let mut node = Node::new(1);
+    let mailbox = Mailbox::direct(1);
+    node.register(&mailbox);
+    let letter = mailbox.envelope(1);
+    node.gossip(letter.frame());
+    for seed in 21..26 {
+        node.gossip(mailbox.receipt_by(&NodeSecret::from_bytes(&[seed; 32]), &[&letter]).frame());
+    }
+    node.wait_ms(200);
+    assert_eq!(node.receipts(), [vec![letter.id()]]);
+}
+
+#[test]
+fn homes_of_a_shared_mailbox_sign_at_different_times() {
+    let mut times = std::collections::BTreeSet::new();
+    for seed in 1..20 {
+        let mut node = Node::new(seed);
+        let group = Mailbox::shared(1);
+        node.register(&group);
+        node.gossip(group.envelope(1).frame());
+        let mut waited = 0;
+        while node.receipts().is_empty() {
+            node.wait_ms(100);
+            waited += 100;
+            assert!(waited <= SHARED_RECEIPT_SPREAD_MS + 200);
+        }
+        times.insert(waited);
+    }
+    assert!(times.len() > 5, "{times:?}");
 }
 
 #[test]

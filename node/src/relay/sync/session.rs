@@ -21,7 +21,7 @@ use super::{
     neighbour::Neighbour,
     reconcile::{Batch, ReconcileError, Round},
     respond::live_frame,
-    summary::{Differing, differing, digests, first_hour, store_set},
+    summary::{Differing, Lone, differing, digests, first_hour, store_set},
 };
 use crate::{
     relay::{ExchangeId, Now},
@@ -85,6 +85,8 @@ pub(super) struct Session {
     hours: VecDeque<Differing>,
     need: BTreeSet<RecordId>,
     have: BTreeSet<RecordId>,
+    /// Of those needed, those that only the sums speak of, and where each should be.
+    guessed: BTreeMap<RecordId, Differing>,
     started_ms: u64,
     exchanges: u32,
     bytes: u64,
@@ -125,6 +127,7 @@ impl Session {
             hours: VecDeque::new(),
             need: BTreeSet::new(),
             have: BTreeSet::new(),
+            guessed: BTreeMap::new(),
             started_ms: context.now.mono_ms,
             exchanges: 0,
             bytes: 0,
@@ -293,9 +296,28 @@ impl Session {
             let first = opened.first.max(first_hour(context.now.wall));
             let ours = digests(context.store, self.set, self.shard, first);
             let live: Vec<_> = theirs.into_iter().filter(|digest| digest.hour >= first).collect();
-            self.hours = differing(&ours, &live).into();
+            self.hours.clear();
+            self.guessed.clear();
+            for differing in differing(&ours, &live) {
+                self.sort_out(differing, context)?;
+            }
         }
         self.advance(context)
+    }
+
+    /// One id more on one side is transferred at once; any other difference is looked for.
+    fn sort_out(&mut self, differing: Differing, context: &Context<'_>) -> Result<(), End> {
+        match differing.lone {
+            Some(Lone::Theirs(id)) => {
+                self.need.insert(id);
+                self.guessed.insert(id, differing);
+            }
+            Some(Lone::Ours(id)) if context.store.row(&id)?.is_some() => {
+                self.have.insert(id);
+            }
+            Some(Lone::Ours(_)) | None => self.hours.push_back(differing),
+        }
+        Ok(())
     }
 
     fn compare_params(&self, bits: ShardBits, postage_bits: u8, context: &mut Context<'_>) {
@@ -385,7 +407,11 @@ impl Session {
             return Err(End::Failed("an answer to another question"));
         }
         for id in &not_held {
-            context.neighbour.fetched.note(**id, context.now.mono_ms);
+            match self.guessed.remove(*id) {
+                // More than one differs there.
+                Some(differing) => self.hours.push_back(differing),
+                None => context.neighbour.fetched.note(**id, context.now.mono_ms),
+            }
         }
         window.retain(|id| !not_held.contains(id));
         if frames.is_empty() {

@@ -88,6 +88,44 @@ fn ten_thousand_records_that_differ_in_ten_move_few_bytes() {
 }
 
 #[test]
+fn one_record_more_in_an_hour_is_exchanged_without_a_search() {
+    let mailbox = Mailbox::new(1);
+    let mut world = World::new(2);
+    let records: Vec<_> = (0..200).map(|number| mailbox.small(number, 1 + number % 20)).collect();
+    // One of hour 3 and one of hour 7 here, one of hour 5 there, and in hour 9 one that only the other side has ever had.
+    let lacking = |gaps: &[usize]| -> Vec<_> {
+        records.iter().enumerate().filter(|(n, _)| !gaps.contains(n)).map(|(_, record)| record.clone()).collect()
+    };
+    world.put(0, &lacking(&[2, 6]));
+    world.put(1, &lacking(&[4]));
+    world.put(1, &[mailbox.small(999, 30)]);
+    world.connect(0, 1);
+    world.run_for(SOON_MS);
+    assert_eq!(world.ids(0).len(), 201);
+    assert_eq!(world.ids(0), world.ids(1));
+    // Acks and the rest are opened, three are fetched or pushed, one the other way.
+    assert_eq!((world.traffic.opens, world.traffic.requests), (2, 4));
+    assert_eq!((world.early_ends(0), world.early_ends(1)), (vec![], vec![]));
+}
+
+#[test]
+fn an_hour_whose_sums_mislead_is_searched() {
+    for sides in [[0, 1], [1, 0]] {
+        let mailbox = Mailbox::new(1);
+        let mut world = World::new(2);
+        let records: Vec<_> = (0..12).map(|number| mailbox.small(number, 3)).collect();
+        // One more on one side: two that the other lacks, and one that it lacks itself.
+        world.put(sides[0], &records[..10]);
+        world.put(sides[1], &records[1..]);
+        world.connect(0, 1);
+        world.run_for(SOON_MS);
+        assert_eq!(world.ids(0).len(), 12);
+        assert_eq!(world.ids(0), world.ids(1));
+        assert_eq!((world.early_ends(0), world.early_ends(1)), (vec![], vec![]));
+    }
+}
+
+#[test]
 fn clocks_on_two_sides_of_a_full_hour_cost_one_more_answer_and_no_records() {
     let mailbox = Mailbox::new(1);
     let mut world = World::new(2);

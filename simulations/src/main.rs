@@ -7,7 +7,10 @@ use griot_simulations::{
     allocator,
     cli::{self, WorldFailure},
     live::cli::{CHAOS_HELP, LiveArgs},
-    load,
+    load::{
+        self,
+        sync::{SyncOptions, SyncReport},
+    },
     plan::{Listener, Plan, Recording},
 };
 
@@ -43,6 +46,7 @@ Examples:
   griot-sim load                              two nodes of its own, in a row, on loopback
   griot-sim load --verify-after-kill          … then kill -9 and read every acknowledged record back
   griot-sim load --node unix:/srv/griot/api.sock --count 50000 --in-flight 64 --json
+  griot-sim load sync --each 100000           two nodes that were apart meet
 
 Only load nodes that are yours. Records live for an hour and are for mailboxes nobody reads.")]
     Load(LoadArgs),
@@ -52,7 +56,10 @@ Only load nodes that are yours. Records live for an hour and are for mailboxes n
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 struct LoadArgs {
+    #[command(subcommand)]
+    command: Option<LoadCommand>,
     /// The node to load: `unix:PATH`, `http://…` or `https://…`. Without it two nodes are started for the run.
     #[arg(long, value_name = "URL")]
     node: Option<String>,
@@ -77,6 +84,34 @@ struct LoadArgs {
     /// At the end kill -9 the node, start it again, and ask it for every id it had acknowledged.
     #[arg(long)]
     verify_after_kill: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum LoadCommand {
+    /// Let two nodes meet that were apart: how long it takes, what it costs, who waits meanwhile.
+    #[command(after_help = "\
+Examples:
+  griot-sim load sync --shared 1000000 --each 500      a million records, of which a thousand differ
+  griot-sim load sync --each 100000                    nothing in common, and a month of mail on each side
+
+Records expire evenly over a month. A million at the smallest size take some 2 GB of the temporary folder (TMPDIR).")]
+    Sync(SyncArgs),
+}
+
+#[derive(Debug, Args)]
+struct SyncArgs {
+    /// Records that both nodes hold before they meet.
+    #[arg(long, default_value_t = 0)]
+    shared: usize,
+    /// Records that each node holds and the other lacks.
+    #[arg(long, default_value_t = 1000)]
+    each: usize,
+    /// Payload bytes of a record, rounded up to a bucket (256, 1024, 4096, 16384, 65536).
+    #[arg(long, default_value_t = 256, value_name = "BYTES")]
+    size: usize,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
@@ -120,7 +155,10 @@ fn live(args: LiveArgs) -> ExitCode {
 }
 
 fn load(args: LoadArgs) -> ExitCode {
-    let json = args.json;
+    if let Some(LoadCommand::Sync(args)) = args.command {
+        let options = SyncOptions { shared: args.shared, each: args.each, size: args.size };
+        return report(in_real_time(load::sync::run(options)), args.json, SyncReport::to_text);
+    }
     let options = load::Options {
         node: args.node,
         reader: args.reader,
@@ -130,19 +168,26 @@ fn load(args: LoadArgs) -> ExitCode {
         size: args.size,
         verify_after_kill: args.verify_after_kill,
     };
-    let report = match in_real_time(load::run(options)) {
+    report(in_real_time(load::run(options)), args.json, load::Report::to_text)
+}
+
+/// Prints what was measured.
+fn report<R: serde::Serialize>(measured: Result<R, String>, json: bool, to_text: impl Fn(&R) -> String) -> ExitCode {
+    let report = match measured {
         Ok(report) => report,
         Err(error) => return fail(&error),
     };
-    if json {
-        match serde_json::to_string(&report) {
-            Ok(line) => println!("{line}"),
-            Err(error) => return fail(&error),
-        }
-    } else {
-        print!("{}", report.to_text());
+    if !json {
+        print!("{}", to_text(&report));
+        return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
+    match serde_json::to_string(&report) {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

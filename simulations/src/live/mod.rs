@@ -14,6 +14,7 @@ pub mod nat;
 pub mod node;
 mod owner;
 pub mod person;
+pub mod readings;
 pub mod topology;
 pub mod wire;
 

@@ -10,7 +10,7 @@ use griot_protocol::api::{NodeInfo, PeerInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{LiveError, binaries, wait_for};
+use super::{LiveError, binaries, readings::Readings, wait_for};
 
 /// How a node is started: on loopback only, unless it is told otherwise.
 #[derive(Clone, Debug, Default)]
@@ -227,6 +227,14 @@ impl NodeProcess {
     pub fn info(&self) -> Result<NodeInfo, LiveError> {
         let output = self.command(&["status", "--json"])?;
         serde_json::from_str(&output).map_err(|error| LiveError::Failed(format!("status: {error}: {output}")))
+    }
+
+    /// What its metrics say now.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn metrics(&self) -> Result<Readings, LiveError> {
+        Readings::of(&self.data_dir().join("api.sock"))
     }
 
     /// `griotd peers --json`: connected, configured and remembered ones.

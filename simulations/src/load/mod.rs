@@ -10,6 +10,7 @@ mod disk;
 mod latency;
 pub(crate) mod push;
 pub(crate) mod records;
+pub mod sync;
 
 use std::path::{Path, PathBuf};
 
@@ -70,8 +71,8 @@ pub enum LoadError {
     /// A process could not be started.
     #[error(transparent)]
     Live(#[from] LiveError),
-    /// The disk could not be measured.
-    #[error("measuring the disk: {0}")]
+    /// A file could not be read or written.
+    #[error("measuring the disk, or writing records to it: {0}")]
     Disk(#[from] std::io::Error),
     /// An acknowledged record is gone: the one thing that must never happen.
     #[error("{lost} of {checked} acknowledged records were not there after kill -9; the first is {first}")]

@@ -1,0 +1,102 @@
+//! Bundles of records that live for anything up to a month.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use griot_protocol::{
+    NetworkParams, Record, Timestamp,
+    bundle::{BundleHeader, BundleWriter},
+    envelope, padding,
+};
+
+use super::super::{LoadError, records::Mailbox};
+
+/// Records made before they are written: a few MiB at the smallest size, half a GiB at the largest.
+const CHUNK: usize = 8192;
+
+/// Records for one mailbox.
+const PER_MAILBOX: usize = 1000;
+
+/// Records expire evenly from two hours on, so that none does during the run …
+const LIFE_SECONDS_MIN: u64 = 2 * 3600;
+
+/// … to a day before the longest life there is.
+const LIFE_SECONDS_MAX: u64 = 29 * 24 * 3600;
+
+/// Writes a bundle of `count` records and gives the size of one frame, if there is one.
+pub(super) fn write(
+    path: &Path,
+    params: &NetworkParams,
+    count: usize,
+    size: usize,
+) -> Result<Option<usize>, LoadError> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = Timestamp(seconds).floor_minute();
+    let (mut writer, head) = BundleWriter::begin(&BundleHeader { network: params.name.clone(), created_at: now });
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all(&head)?;
+    let mut frame_bytes = None;
+    for begin in (0..count).step_by(CHUNK) {
+        let chunk = begin..count.min(begin + CHUNK);
+        for record in make(params, now, chunk, count, size)? {
+            frame_bytes = Some(record.frame().len());
+            let entry = writer.entry(record.frame()).map_err(|error| LoadError::Options(error.to_string()))?;
+            file.write_all(&entry)?;
+        }
+    }
+    file.write_all(&writer.finish())?;
+    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(frame_bytes)
+}
+
+/// Makes the records of these numbers, on all cores.
+fn make(
+    params: &NetworkParams,
+    now: Timestamp,
+    numbers: std::ops::Range<usize>,
+    count: usize,
+    size: usize,
+) -> Result<Vec<Record>, LoadError> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let numbers: Vec<usize> = numbers.collect();
+    std::thread::scope(|scope| {
+        let share = |numbers: &'_ [usize]| {
+            let numbers = numbers.to_vec();
+            scope.spawn(move || make_some(params, now, &numbers, count, size))
+        };
+        let tasks: Vec<_> = numbers.chunks(numbers.len().div_ceil(workers).max(1)).map(share).collect();
+        let mut records = Vec::with_capacity(numbers.len());
+        for task in tasks {
+            let made = task.join().map_err(|_| LoadError::Options("making records panicked".to_owned()))?;
+            records.extend(made?);
+        }
+        Ok(records)
+    })
+}
+
+fn make_some(
+    params: &NetworkParams,
+    now: Timestamp,
+    numbers: &[usize],
+    count: usize,
+    size: usize,
+) -> Result<Vec<Record>, LoadError> {
+    let bucket = padding::bucket_for(size).ok_or_else(|| LoadError::Options("--size is too large".to_owned()))?;
+    let unusable = |text: String| LoadError::Options(text);
+    let mut records = Vec::with_capacity(numbers.len());
+    for some in numbers.chunks(PER_MAILBOX) {
+        let mailbox = Mailbox::fresh()?;
+        for number in some {
+            let mut payload = vec![0; 1 + bucket];
+            getrandom::fill(&mut payload[1..]).map_err(|error| unusable(error.to_string()))?;
+            let life = LIFE_SECONDS_MIN + (LIFE_SECONDS_MAX - LIFE_SECONDS_MIN) * *number as u64 / count as u64;
+            let sealed = envelope::seal(params, &mailbox.deliver, mailbox.keys, now, now.plus(life), payload);
+            records.push(sealed.map_err(|refusal| unusable(refusal.to_string()))?);
+        }
+    }
+    Ok(records)
+}

@@ -73,6 +73,7 @@ pub struct Metrics {
     syncs_done: Counter,
     syncs_failed: Counter,
     sync_bytes_out: Counter,
+    sync_frame_bytes_out: Counter,
     sync_bytes_in: Counter,
     evicted: Counter,
     expired: Counter,
@@ -108,6 +109,7 @@ impl Metrics {
             syncs_done: Counter::default(),
             syncs_failed: Counter::default(),
             sync_bytes_out: Counter::default(),
+            sync_frame_bytes_out: Counter::default(),
             sync_bytes_in: Counter::default(),
             evicted: Counter::default(),
             expired: Counter::default(),
@@ -139,7 +141,7 @@ impl Metrics {
     fn register_counters(&self, registry: &mut Registry) {
         registry.register("records_accepted", "Records made durable, by kind and way", self.accepted.clone());
         registry.register("records_refused", "Records refused, by reason and way", self.refused.clone());
-        let counters: [(&str, &str, &Counter); 11] = [
+        let counters: [(&str, &str, &Counter); 12] = [
             ("gossip_duplicates", "Gossip messages that were held already", &self.gossip_duplicates),
             (
                 "sync_repaired_records",
@@ -157,6 +159,11 @@ impl Metrics {
             ("syncs_done", "Syncs that ended well", &self.syncs_done),
             ("syncs_failed", "Syncs that failed", &self.syncs_failed),
             ("sync_sent_bytes", "Bytes sent in syncs", &self.sync_bytes_out),
+            (
+                "sync_sent_record_bytes",
+                "Of griot_sync_sent_bytes, those of records that a comparison found to be missing",
+                &self.sync_frame_bytes_out,
+            ),
             ("sync_received_bytes", "Bytes received in syncs", &self.sync_bytes_in),
             ("records_evicted", "Envelopes dropped for want of room", &self.evicted),
             ("records_expired", "Index rows dropped because their time ran out", &self.expired),
@@ -219,6 +226,9 @@ impl Metrics {
             }
             Tally::SyncFailed => {
                 self.syncs_failed.inc();
+            }
+            Tally::SyncFrameBytesOut(bytes) => {
+                self.sync_frame_bytes_out.inc_by(bytes);
             }
             Tally::SyncBytesOut(bytes) => {
                 self.sync_bytes_out.inc_by(bytes);

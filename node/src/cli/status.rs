@@ -117,6 +117,11 @@ fn body(report: &NodeReport) -> Vec<String> {
     let shown = report.refused.iter().take(REFUSALS_SHOWN);
     lines.extend(shown.map(|row| format!("refused   {} by {}: {}", row.records, row.way, row.reason)));
     lines.push(format!("disk      {}", disk(&report.disk)));
+    if let Some(share) = report.line_share_bytes {
+        lines.push(format!(
+            "lines     FULL: each neighbour may bring {share} bytes of strangers' mail a second by gossip, the rest comes by sync"
+        ));
+    }
     if let Some(seconds) = report.clock.behind_seconds {
         lines.push(format!("clock     {}", clock(seconds, report.clock.peers)));
     }

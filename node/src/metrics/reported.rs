@@ -62,6 +62,7 @@ pub(crate) struct Reported {
     disk_growth: Figure,
     disk_days: Figure,
     clock_behind: Figure,
+    line_share: Figure,
 }
 
 impl Reported {
@@ -94,7 +95,12 @@ impl Reported {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
-        let figures: [(&str, &str, &Figure); 3] = [
+        let figures: [(&str, &str, &Figure); 4] = [
+            (
+                "line_share_bytes",
+                "Bytes a second of strangers' mail that each neighbour may bring by gossip; infinite while lines are not full",
+                &self.line_share,
+            ),
             (
                 "disk_growth_bytes_per_day",
                 "Median growth of the record log in a day; 0 where it does not grow, NaN before two days were seen",
@@ -139,6 +145,7 @@ impl Reported {
         };
         self.disk_growth.0.set(growth);
         self.disk_days.0.set(days);
+        self.line_share.0.set(report.line_share_bytes.map_or(f64::INFINITY, |share| share as f64));
         self.clock_behind.0.set(report.clock.behind_seconds.map_or(f64::NAN, |seconds| seconds as f64));
     }
 
@@ -195,6 +202,7 @@ mod tests {
             "griot_outbox_waiting_records{reason=\"no-receipt\"} 3",
             "griot_outbox_waiting_records{reason=\"collecting\"} 0",
             "griot_clock_behind_seconds -7.0",
+            "griot_line_share_bytes inf",
             "griot_disk_days_left NaN",
         ] {
             has(&shown, line);
@@ -206,8 +214,10 @@ mod tests {
             ..DiskReport::default()
         };
         report.outbox = OutboxReport::default();
+        report.line_share_bytes = Some(2048);
         reported.show(&report);
         let shown = text(&reported);
+        has(&shown, "griot_line_share_bytes 2048.0");
         has(&shown, "griot_disk_days_left 12.0");
         has(&shown, "griot_outbox_waiting_records{reason=\"no-receipt\"} 0");
         report.disk = DiskReport { trend: DiskTrend::Steady, ..DiskReport::default() };

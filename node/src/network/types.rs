@@ -101,6 +101,13 @@ pub enum Event {
         /// The peer.
         peer: NodeId,
     },
+    /// A peer answered a ping.
+    RoundTrip {
+        /// The peer.
+        peer: NodeId,
+        /// Milliseconds that it took.
+        ms: u64,
+    },
     /// Its last connection is gone.
     PeerDown {
         /// The peer.

@@ -30,6 +30,8 @@ pub(super) enum No {
     Shard,
     /// Too many in a short time; there will be room in so many milliseconds.
     Rate(u64),
+    /// Lines are full, and this neighbour has had its share of them; it has some again in so many milliseconds.
+    Lines(u64),
     /// Too many are under way.
     Busy,
     /// A quota is used up: which, in words for the member.
@@ -62,6 +64,7 @@ impl No {
             Self::Topic => "topic",
             Self::Shard => "shard",
             Self::Rate(_) => "rate",
+            Self::Lines(_) => "lines",
             Self::Busy => "busy",
             Self::Quota(_) => "quota",
             Self::Room => "room",
@@ -84,7 +87,7 @@ impl No {
     fn call_error(self) -> CallError {
         match self {
             Self::Rule(refusal) => CallError::Refused(refusal),
-            Self::Rate(wait_ms) => CallError::Rate(wait_ms.div_ceil(1000).max(1)),
+            Self::Rate(wait_ms) | Self::Lines(wait_ms) => CallError::Rate(wait_ms.div_ceil(1000).max(1)),
             Self::Busy | Self::Shard | Self::Topic => CallError::Busy,
             Self::Quota(text) => CallError::Quota(text),
             Self::Room => {
@@ -118,7 +121,7 @@ impl Relay {
             return Ok(());
         }
         unverified.check_postage(self.config.params.postage_bits)?;
-        self.take_rate(turn, &origin)?;
+        self.take_rate(turn, &origin, claimed)?;
         if !self.disk.takes(claimed.kind(), turn.mono_ms) {
             return Err(No::Full);
         }
@@ -257,13 +260,17 @@ impl Relay {
         Ok(Unverified::parse(frame).is_ok_and(|held| held.claimed().body().keys().kind == MailboxKind::Shared))
     }
 
-    fn take_rate(&mut self, turn: &Turn<'_>, origin: &Origin) -> Result<(), No> {
+    fn take_rate(&mut self, turn: &Turn<'_>, origin: &Origin, claimed: &Record) -> Result<(), No> {
         match origin {
             Origin::Submit { member, .. } if *member != MemberId::LOCAL => {
                 self.rates.take_member(*member, &self.config.limits, turn.mono_ms).map_err(No::Rate)
             }
             Origin::Gossip { peer, .. } => {
-                self.rates.take_peer(*peer, &self.config.limits, turn.mono_ms).map_err(No::Rate)
+                self.rates.take_peer(*peer, &self.config.limits, turn.mono_ms).map_err(No::Rate)?;
+                if self.is_for_members(claimed) || !self.peers.contains(peer) {
+                    return Ok(());
+                }
+                self.lines.bring(*peer, claimed.frame().len(), turn.mono_ms).map_err(No::Lines)
             }
             Origin::Submit { .. } | Origin::Import { .. } | Origin::Sync { .. } | Origin::Told { .. } | Origin::Own => {
                 Ok(())

@@ -54,6 +54,13 @@ impl Relay {
         postage::bits_of(&record.id()) >= self.postage_bits_now || self.matters_here(turn, record)
     }
 
+    /// Whether a record is for a mailbox registered here, or about what was submitted here.
+    pub(super) fn is_for_members(&self, record: &Record) -> bool {
+        let is_news =
+            || record.kind() != RecordKind::Envelope && named(record.body()).iter().any(|id| self.outbox.contains(id));
+        self.registry.contains(&record.address()) || is_news()
+    }
+
     /// Whether an ack or receipt is about a mailbox or envelope that this node answers for.
     fn matters_here(&self, turn: &Turn<'_>, record: &Record) -> bool {
         if record.kind() == RecordKind::Envelope {

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Beside it: who may use how much ([`Limits`], `registry.rs`, `outbox.rs`, `rates.rs`), which shards are carried
-//! (`carriage.rs`), how neighbours are compared with ([`sync`], driven by `neighbours.rs`), what time it is (`clock.rs`), whether the disk takes anything (`disk.rs`), what time brings
+//! (`carriage.rs`), how neighbours are compared with ([`sync`], driven by `neighbours.rs`), what time it is (`clock.rs`), how full lines are (`lines.rs`), whether the disk takes anything (`disk.rs`), what time brings
 //! (`upkeep.rs`), where an envelope stands for whoever asks (`standing.rs`), and how all of it does for the operator
 //! (`report.rs`).
 
@@ -33,6 +33,7 @@ mod disk;
 mod durable;
 mod large;
 mod limits;
+mod lines;
 mod members;
 mod neighbours;
 mod outbox;
@@ -86,6 +87,7 @@ pub struct Relay {
     dispatch: away::Dispatch,
     told: large::Told,
     rates: rates::Rates,
+    lines: lines::Lines,
     /// Connected peers of this network.
     peers: BTreeSet<NodeId>,
     /// Since when, by the time that records are judged by.
@@ -122,6 +124,7 @@ impl Relay {
             dispatch: away::Dispatch::default(),
             told: large::Told::default(),
             rates: rates::Rates::default(),
+            lines: lines::Lines::default(),
             peers: BTreeSet::new(),
             met_at: BTreeMap::new(),
             strikes: BTreeMap::new(),
@@ -173,6 +176,7 @@ impl Relay {
             }
             Input::RevokeMember { call, member } => self.revoke_member(turn, call, member),
             Input::PeerUp { peer } => self.peer_up(turn, peer),
+            Input::RoundTrip { peer, ms } => self.round_trip(turn, peer, ms),
             Input::PeerDown { peer } => self.peer_down(peer),
             Input::Asked { peer, inbound, request } => self.asked(turn, peer, inbound, &request),
             Input::Answered { peer, exchange, response } => self.answered(turn, peer, exchange, response.as_ref()),
@@ -194,11 +198,18 @@ impl Relay {
         self.offer_to(turn, &[peer]);
     }
 
+    fn round_trip(&mut self, turn: &Turn<'_>, peer: NodeId, ms: u64) {
+        if self.peers.contains(&peer) {
+            self.lines.heard(peer, ms, turn.mono_ms);
+        }
+    }
+
     fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
         self.met_at.remove(&peer);
         self.sync.peer_down(peer);
         self.told.peer_down(&peer);
+        self.lines.peer_down(&peer);
         self.strikes.remove(&peer);
         self.clock.peer_down(&peer);
     }

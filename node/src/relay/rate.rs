@@ -19,13 +19,19 @@ impl Bucket {
 
     /// Takes a token, or says in how many milliseconds there will be one.
     pub(super) fn take(&mut self, rate: Rate, now_ms: u64) -> Result<(), u64> {
+        self.take_many(1, rate, now_ms)
+    }
+
+    /// Takes so many tokens, or says in how many milliseconds there will be as many. Of more than a burst it takes a burst.
+    pub(super) fn take_many(&mut self, tokens: u32, rate: Rate, now_ms: u64) -> Result<(), u64> {
         self.refill(rate, now_ms);
-        if self.milli_tokens >= MILLI {
-            self.milli_tokens -= MILLI;
+        let wanted = u64::from(tokens.min(rate.burst.max(1))) * MILLI;
+        if self.milli_tokens >= wanted {
+            self.milli_tokens -= wanted;
             return Ok(());
         }
         // One thousandth of a token comes every 1/rate milliseconds.
-        Err((MILLI - self.milli_tokens).div_ceil(u64::from(rate.per_second.max(1))))
+        Err((wanted - self.milli_tokens).div_ceil(u64::from(rate.per_second.max(1))))
     }
 
     /// Whether nothing was taken for so long that a new bucket would be the same.
@@ -57,6 +63,16 @@ mod tests {
         assert_eq!(bucket.take(rate, 100), Ok(()));
         assert!(!bucket.is_full(rate, 200));
         assert!(bucket.is_full(rate, 400));
+    }
+
+    #[test]
+    fn many_at_once_and_never_more_than_a_burst() {
+        let rate = Rate { per_second: 10, burst: 30 };
+        let mut bucket = Bucket::full(rate, 0);
+        assert_eq!(bucket.take_many(20, rate, 0), Ok(()));
+        assert_eq!(bucket.take_many(20, rate, 0), Err(1000));
+        assert_eq!(bucket.take_many(1000, rate, 2000), Ok(()), "it costs what the bucket holds");
+        assert_eq!(bucket.take(rate, 2000), Err(100));
     }
 
     #[test]

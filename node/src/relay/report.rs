@@ -28,6 +28,8 @@ pub struct Report {
     pub clock: ClockState,
     /// Whether new records are refused because the disk is full.
     pub disk_full: bool,
+    /// Bytes a second of strangers' mail that each neighbour may bring by gossip, while lines are full.
+    pub line_share: Option<u64>,
 }
 
 /// An envelope that waits in the outbox.
@@ -78,6 +80,7 @@ impl Relay {
             oldest: oldest.collect(),
             clock: self.clock.state(),
             disk_full: self.disk.is_full(),
+            line_share: self.lines.share(),
         }
     }
 

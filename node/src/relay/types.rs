@@ -109,6 +109,13 @@ pub enum Input {
         /// The peer.
         peer: NodeId,
     },
+    /// A peer answered a ping.
+    RoundTrip {
+        /// The peer.
+        peer: NodeId,
+        /// Milliseconds that it took.
+        ms: u64,
+    },
     /// The last connection to a peer is gone.
     PeerDown {
         /// The peer.
@@ -405,6 +412,8 @@ pub enum Tally {
     SyncFailed,
     /// Sync bytes sent.
     SyncBytesOut(u64),
+    /// Of these, so many are frames of records in comparisons: the rest is what comparing costs.
+    SyncFrameBytesOut(u64),
     /// Sync bytes received.
     SyncBytesIn(u64),
     /// Envelopes evicted for want of room.

@@ -140,6 +140,7 @@ impl Relay {
         self.reclaim(turn);
         self.expire_errands(turn.wall, turn.mono_ms);
         self.told_late(turn);
+        self.lines.tick(turn.mono_ms);
     }
 
     /// Has rows dropped whose hour is over, unless the time itself is in doubt.

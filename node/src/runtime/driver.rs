@@ -364,6 +364,7 @@ impl Driver {
                 self.metrics.set_peers(self.state.peers.len() as u64);
                 Input::PeerUp { peer }
             }
+            Event::RoundTrip { peer, ms } => Input::RoundTrip { peer, ms },
             Event::PeerDown { peer } => {
                 self.state.peers.remove(&peer);
                 self.metrics.set_peers(self.state.peers.len() as u64);

@@ -67,6 +67,7 @@ pub(crate) fn assess(facts: &Facts, store: &dyn Store) -> Result<NodeReport, Sto
             overruled: clock.overruled,
             settled: clock.settled,
         },
+        line_share_bytes: facts.relay.line_share,
         ..NodeReport::default()
     })
 }

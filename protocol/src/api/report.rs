@@ -25,6 +25,8 @@ pub struct NodeReport {
     pub disk: DiskReport,
     /// The clock beside those of the neighbours.
     pub clock: ClockReport,
+    /// While the node's lines are full: bytes a second of strangers' mail that each neighbour may bring by gossip.
+    pub line_share_bytes: Option<u64>,
     /// Where it should listen.
     pub listening: ListeningReport,
 }

@@ -98,6 +98,8 @@ mod tests {
             share,
             per_second: None,
             links: 5,
+            up_kib_per_second: None,
+            down_kib_per_second: None,
             from: None,
             around: Some(Selector { list: Some(vec![0]), ..Selector::default() }),
             honest_links: Some(1),

@@ -107,12 +107,15 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Result<Drawn, DrawError> {
     for node in stream("bandwidth").choose(&everybody, libm::round(bandwidth.slow_share * f64::from(nodes)) as usize) {
         slow[node as usize] = true;
     }
-    let node_plans = roles.conduct.into_iter().enumerate().map(|(node, conduct)| {
+    let node_plans = roles.conduct.iter().cloned().enumerate().map(|(node, conduct)| {
+        let adversary = roles.section[node].map(|place| &scenario.adversaries[place]);
         let (up, down) = if slow[node] {
             (bandwidth.slow_up_kib_per_second, bandwidth.slow_down_kib_per_second)
         } else {
             (bandwidth.up_kib_per_second, bandwidth.down_kib_per_second)
         };
+        let up = adversary.and_then(|adversary| adversary.up_kib_per_second).unwrap_or(up);
+        let down = adversary.and_then(|adversary| adversary.down_kib_per_second).unwrap_or(down);
         NodePlan {
             region: regions[node],
             up_bytes_per_second: up.saturating_mul(1024),

@@ -152,6 +152,12 @@ pub struct AdversarySection {
     /// Honest nodes that each of them dials besides its place in the topology.
     #[serde(default)]
     pub links: u32,
+    /// What each of them sends and receives at most; as other nodes where it is missing, 0 is unlimited.
+    #[serde(default)]
+    pub up_kib_per_second: Option<u64>,
+    /// See [`up_kib_per_second`](Self::up_kib_per_second).
+    #[serde(default)]
+    pub down_kib_per_second: Option<u64>,
     /// When they appear; from the beginning where it is missing.
     #[serde(default)]
     pub from: Option<Span>,

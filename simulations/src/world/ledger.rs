@@ -211,6 +211,7 @@ impl State {
             Tally::GossipMissed => (("gossip_missed", "", ""), 1),
             Tally::SyncDone => (("sync_done", "", ""), 1),
             Tally::SyncFailed => (("sync_failed", "", ""), 1),
+            Tally::SyncFrameBytesOut(bytes) => (("sync_frame_bytes_out", "", ""), bytes),
             Tally::SyncBytesOut(bytes) => (("sync_bytes_out", "", ""), bytes),
             Tally::SyncBytesIn(bytes) => (("sync_bytes_in", "", ""), bytes),
             Tally::Evicted => (("evicted", "", ""), 1),

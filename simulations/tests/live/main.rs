@@ -21,6 +21,7 @@ mod local_network;
 mod mixed_parameters;
 mod no_plaintext;
 mod rejoin;
+mod rolling_restart;
 mod rough_paths;
 mod shards;
 mod three_nodes_in_a_row;

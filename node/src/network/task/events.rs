@@ -263,6 +263,11 @@ impl Task {
                 if let Some(peer) = self.peers.get_mut(&event.peer) {
                     peer.answered(event.connection, now);
                     peer.rtt_ms = u64::try_from(rtt.as_millis()).ok();
+                    if let Some(ms) = peer.rtt_ms {
+                        let peer = peer.node;
+                        // The next one comes in a few seconds.
+                        let _ = self.outbox.hint(Event::RoundTrip { peer, ms });
+                    }
                 }
             }
             // A peer without ping may be a newer node.

@@ -82,6 +82,7 @@ fn name(event: &Event) -> &'static str {
         Event::NotListening { .. } => "not_listening",
         Event::Reachability { .. } => "reachability",
         Event::PeerUp { .. } => "peer_up",
+        Event::RoundTrip { .. } => "round_trip",
         Event::PeerDown { .. } => "peer_down",
         Event::Gossiped { .. } => "gossiped",
         Event::Unheard { .. } => "unheard",

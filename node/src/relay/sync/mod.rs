@@ -339,6 +339,9 @@ impl Sync {
         }
         let response = reply.response.encode();
         outputs.push(SyncOutput::Count(Tally::SyncBytesOut(response.len() as u64)));
+        if reply.served > 0 {
+            outputs.push(SyncOutput::Count(Tally::SyncFrameBytesOut(reply.served_bytes)));
+        }
         Asked { response, pushed: reply.pushed, offered: reply.offered, outputs }
     }
 
@@ -429,12 +432,19 @@ impl Sync {
     }
 
     fn ask(&mut self, now: Now, peer: NodeId, mut session: Session, request: &SyncRequest, out: &mut Vec<SyncOutput>) {
+        let pushed_bytes = match request {
+            SyncRequest::Push { frames } => frames.iter().map(|frame| frame.0.len() as u64).sum(),
+            _ => 0,
+        };
         let request = request.encode();
         self.exchanges += 1;
         let exchange = ExchangeId(EXCHANGE_BIT | self.exchanges);
         session.sent(exchange, request.len(), now.mono_ms);
         self.sessions.insert(peer, session);
         out.push(SyncOutput::Count(Tally::SyncBytesOut(request.len() as u64)));
+        if pushed_bytes > 0 {
+            out.push(SyncOutput::Count(Tally::SyncFrameBytesOut(pushed_bytes)));
+        }
         out.push(SyncOutput::Ask { peer, exchange, request });
     }
 

@@ -308,14 +308,15 @@ impl Session {
     /// One id more on one side is transferred at once; any other difference is looked for.
     fn sort_out(&mut self, differing: Differing, context: &Context<'_>) -> Result<(), End> {
         match differing.lone {
-            Some(Lone::Theirs(id)) => {
+            // Where it was asked for in vain, it may be that more than one differs.
+            Some(Lone::Theirs(id)) if !context.neighbour.fetched.has(&id, context.now.mono_ms) => {
                 self.need.insert(id);
                 self.guessed.insert(id, differing);
             }
             Some(Lone::Ours(id)) if context.store.row(&id)?.is_some() => {
                 self.have.insert(id);
             }
-            Some(Lone::Ours(_)) | None => self.hours.push_back(differing),
+            Some(Lone::Theirs(_) | Lone::Ours(_)) | None => self.hours.push_back(differing),
         }
         Ok(())
     }
@@ -407,11 +408,9 @@ impl Session {
             return Err(End::Failed("an answer to another question"));
         }
         for id in &not_held {
-            match self.guessed.remove(*id) {
-                // More than one differs there.
-                Some(differing) => self.hours.push_back(differing),
-                None => context.neighbour.fetched.note(**id, context.now.mono_ms),
-            }
+            context.neighbour.fetched.note(**id, context.now.mono_ms);
+            // If it was a guess, more than one differs there.
+            self.hours.extend(self.guessed.remove(*id));
         }
         window.retain(|id| !not_held.contains(id));
         if frames.is_empty() {

@@ -203,6 +203,50 @@ fn a_peer_that_floods_is_ignored_and_others_are_not() {
 }
 
 #[test]
+fn while_lines_are_full_strangers_wait_for_members() {
+    let mut node = Node::new(1);
+    let (member, stranger) = (Mailbox::direct(1), Mailbox::direct(2));
+    node.register(&member);
+    let (loud, other) = (NodeId([8; 32]), NodeId([9; 32]));
+    for peer in [loud, other] {
+        node.feed(Input::PeerUp { peer });
+        node.feed(Input::RoundTrip { peer, ms: 50 });
+    }
+    let late = |node: &mut Node, ms: u64| {
+        for peer in [loud, other] {
+            node.feed(Input::RoundTrip { peer, ms });
+        }
+    };
+    let flood = Mailbox::direct(3);
+    for n in 0..8 {
+        for picture in 0..4 {
+            node.gossip_from(loud, flood.large_envelope(4 * n + picture).frame());
+        }
+        node.wait_ms(5_000);
+        late(&mut node, 9_000);
+    }
+    for _ in 0..6 {
+        node.wait_ms(10_000);
+        late(&mut node, 9_000);
+    }
+    let refused = node.counted(Tally::Refused("lines", "gossip"));
+    assert!(refused > 0);
+    let verdicts = |node: &mut Node, mailbox: &Mailbox| -> Vec<_> {
+        (0..6).map(|n| node.gossip_from(loud, mailbox.large_envelope(n).frame()).unwrap()).collect()
+    };
+    use Verdict::{Accept, Ignore};
+    assert_eq!(verdicts(&mut node, &stranger), [Accept, Accept, Accept, Accept, Ignore, Ignore], "a burst of 68 KiB");
+    assert_eq!(node.counted(Tally::Refused("lines", "gossip")), refused + 2);
+    assert_eq!(verdicts(&mut node, &member), [Accept; 6], "members' mail never waits");
+    assert_eq!(node.gossip_from(other, stranger.envelope(200).frame()), Some(Accept), "nor does a quiet neighbour");
+    // What was not taken is taken later, from whomever.
+    late(&mut node, 50);
+    node.wait_ms(120_000);
+    assert_eq!(verdicts(&mut node, &stranger)[4..], [Accept; 2]);
+    assert!((0..6).all(|n| node.holds(&stranger.large_envelope(n))));
+}
+
+#[test]
 fn members_have_a_rate_and_the_unix_socket_has_none() {
     let limits = Limits { member_rate: Rate { per_second: 1, burst: 1 }, ..Limits::default() };
     let mut node = Node::with(Config { limits, ..Config::new(params(0), Node::new(1).id()) }, 1);

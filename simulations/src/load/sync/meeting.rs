@@ -80,7 +80,7 @@ pub(super) fn run(
         seconds: seen.seconds,
         transferred: transferred as u64,
         sync_bytes: sync_bytes as u64,
-        overhead_bytes: (sync_bytes - transferred * frame_bytes as f64).max(0.0) as u64,
+        overhead_bytes: (sync_bytes - met.sum("griot_sync_sent_record_bytes_total")).max(0.0) as u64,
         syncs: [met.sum("griot_syncs_done_total") as u64, met.sum("griot_syncs_failed_total") as u64],
         equal_bytes: equal as u64,
         accept_before,

@@ -53,7 +53,7 @@ pub struct SyncReport {
     pub transferred: u64,
     /// Bytes of sync messages between the nodes, both ways, requests and answers, before transport encryption.
     pub sync_bytes: u64,
-    /// The same, less the frames that were transferred.
+    /// The same, less the records among them.
     pub overhead_bytes: u64,
     /// Syncs that ended well until both had everything, and those that failed.
     pub syncs: [u64; 2],

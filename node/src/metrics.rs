@@ -161,7 +161,7 @@ impl Metrics {
             ("sync_sent_bytes", "Bytes sent in syncs", &self.sync_bytes_out),
             (
                 "sync_sent_record_bytes",
-                "Of griot_sync_sent_bytes, those of records that a comparison found to be missing",
+                "Of griot_sync_sent_bytes, those of records that a neighbour was pushed or asked for",
                 &self.sync_frame_bytes_out,
             ),
             ("sync_received_bytes", "Bytes received in syncs", &self.sync_bytes_in),

@@ -384,6 +384,12 @@ impl FrameBudget {
         self.frames.is_empty()
     }
 
+    /// Their bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many frames there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -52,6 +52,14 @@ pub(super) enum Errand {
     Told(Vec<RecordId>),
 }
 
+/// A request that pushes records.
+#[derive(Debug)]
+struct Push {
+    request: Bytes,
+    /// What of it is records.
+    frame_bytes: u64,
+}
+
 #[derive(Debug)]
 struct Carriers {
     peers: Vec<NodeId>,
@@ -188,14 +196,14 @@ impl Relay {
             let Some(request) = request else { continue };
             let chosen: Vec<NodeId> = carriers.sample(&mut self.rng, HAND_OVER_TO).copied().collect();
             for peer in chosen {
-                self.send(turn, peer, &request, Errand::HandOver(pushed.clone()));
+                self.push(turn, peer, &request, Errand::HandOver(pushed.clone()));
             }
             self.put_off(turn, &pushed, ABOUT_FIRST_MS);
         }
     }
 
     /// A push of as many of `ids` as fit, which are taken from the list together with those that are gone.
-    fn push_request(&mut self, turn: &mut Turn<'_>, ids: &mut Vec<RecordId>) -> (Option<Bytes>, Vec<RecordId>) {
+    fn push_request(&mut self, turn: &mut Turn<'_>, ids: &mut Vec<RecordId>) -> (Option<Push>, Vec<RecordId>) {
         let (mut budget, mut pushed, mut rest) = (FrameBudget::default(), Vec::new(), Vec::new());
         for id in ids.drain(..) {
             if !rest.is_empty() {
@@ -213,8 +221,15 @@ impl Relay {
             }
         }
         *ids = rest;
+        let frame_bytes = budget.bytes() as u64;
         let request = (!budget.is_empty()).then(|| SyncRequest::Push { frames: budget.into_frames() }.encode());
-        (request, pushed)
+        (request.map(|request| Push { request, frame_bytes }), pushed)
+    }
+
+    fn push(&mut self, turn: &mut Turn<'_>, peer: NodeId, push: &Push, errand: Errand) {
+        if self.send(turn, peer, &push.request, errand) {
+            turn.count(Tally::SyncFrameBytesOut(push.frame_bytes));
+        }
     }
 
     fn ask_about(&mut self, turn: &mut Turn<'_>, carriers: &[NodeId], ids: &[RecordId]) {
@@ -314,7 +329,7 @@ impl Relay {
             let (request, pushed) = self.push_request(turn, &mut ids);
             let Some(request) = request else { continue };
             for peer in peers {
-                self.send(turn, *peer, &request, Errand::Offer(count(&pushed)));
+                self.push(turn, *peer, &request, Errand::Offer(count(&pushed)));
             }
         }
     }

@@ -412,7 +412,7 @@ pub enum Tally {
     SyncFailed,
     /// Sync bytes sent.
     SyncBytesOut(u64),
-    /// Of these, so many are frames of records in comparisons: the rest is what comparing costs.
+    /// Of these, so many are frames of records: the rest is what comparing costs.
     SyncFrameBytesOut(u64),
     /// Sync bytes received.
     SyncBytesIn(u64),

@@ -97,14 +97,14 @@ fn a_follower_misses_nothing_and_sees_nothing_twice_while_nodes_restart_under_lo
             written
         });
         for round in 0..ROUNDS {
-            for place in 0..nodes.len() {
-                nodes[place].stop().unwrap();
+            for node in &mut nodes {
+                node.stop().unwrap();
                 if round == 1 {
                     // A new index has a new epoch.
-                    std::fs::remove_dir_all(nodes[place].data_dir().join("index")).unwrap();
+                    std::fs::remove_dir_all(node.data_dir().join("index")).unwrap();
                 }
-                nodes[place].launch().unwrap();
-                wait_for("the nodes to meet again", || (nodes[place].info().ok()?.peers == 1).then_some(())).unwrap();
+                node.launch().unwrap();
+                wait_for("the nodes to meet again", || (node.info().ok()?.peers == 1).then_some(())).unwrap();
             }
         }
         stop.store(true, Ordering::Relaxed);

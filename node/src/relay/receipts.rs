@@ -167,7 +167,7 @@ impl Relay {
     /// reader who is on line that is every envelope, and a third of all records. In a shared mailbox, where there are no acks,
     /// others may have signed enough.
     fn leave_out_what_needs_none(&mut self, turn: &mut Turn<'_>, address: &Address, gathering: &mut Gathering) {
-        let is_shared = self.is_shared(turn, address);
+        let is_shared = self.kind_of(turn, address) == MailboxKind::Shared;
         let mut needless = Vec::new();
         gathering.items.retain(|(id, _)| {
             let row = turn.store.row(id);
@@ -182,11 +182,11 @@ impl Relay {
         self.receipts.settled(&needless);
     }
 
-    /// Whether a mailbox registered here has many readers.
-    fn is_shared(&self, turn: &mut Turn<'_>, address: &Address) -> bool {
+    /// What kind of mailbox one registered here is; direct, where that cannot be read: then every home signs.
+    fn kind_of(&self, turn: &mut Turn<'_>, address: &Address) -> MailboxKind {
         let registrations = turn.store.registrations(address);
         let registrations = turn.read(registrations).unwrap_or_default();
-        registrations.first().is_some_and(|row| row.keys.kind == MailboxKind::Shared)
+        registrations.first().map_or(MailboxKind::Direct, |row| row.keys.kind)
     }
 
     /// Who has signed for an envelope, as far as is known here.
@@ -285,7 +285,7 @@ impl Relay {
                 self.receipts.scans.insert(address, after);
                 return;
             };
-            let is_shared = self.is_shared(turn, &address);
+            let kind = self.kind_of(turn, &address);
             // An empty mailbox costs a little too.
             let is_last = page.len() < left;
             left -= page.len().clamp(1, left);
@@ -293,7 +293,6 @@ impl Relay {
                 if self.lacks_receipt(turn, &address, &id).unwrap_or(false)
                     && let Ok(Some(row)) = turn.store.row(&id)
                 {
-                    let kind = if is_shared { MailboxKind::Shared } else { MailboxKind::Direct };
                     self.owe_receipt(turn, kind, address, id, row.expires_at);
                 }
                 if !is_last {

@@ -40,6 +40,13 @@ impl Latency {
     }
 }
 
+impl std::fmt::Display for Latency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [p50, p99, max] = [self.p50_us, self.p99_us, self.max_us].map(|us| us / 1e3);
+        write!(f, "p50 {p50:>8.3} ms   p99 {p99:>8.3} ms   slowest {max:>8.3} ms")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

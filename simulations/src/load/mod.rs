@@ -213,7 +213,11 @@ fn check(options: &Options) -> Result<(), LoadError> {
 
 fn target(options: &Options, url: Option<String>) -> Result<Target, LoadError> {
     let url = url.ok_or_else(|| LoadError::Options("no node to load".to_owned()))?;
-    let home = Home { id: HomeId(0), url, token: options.token.clone(), fingerprint: None, insecure_http: false };
+    target_at(url, options.token.clone())
+}
+
+fn target_at(url: String, token: Option<String>) -> Result<Target, LoadError> {
+    let home = Home { id: HomeId(0), url, token, fingerprint: None, insecure_http: false };
     Ok(Target::of(&home, Patience::default())?)
 }
 
@@ -250,9 +254,7 @@ impl Report {
     /// The report for a person.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let line = |name: &str, latency: &Latency| {
-            format!("{name:<28} p50 {:>8.3} ms   p99 {:>8.3} ms\n", latency.p50_us / 1e3, latency.p99_us / 1e3)
-        };
+        let line = |name: &str, latency: &Latency| format!("{name:<28} {latency}\n");
         let mut text = format!(
             "durable accepts              {:>8.0} /s   ({} of {} bytes, {} in flight, {} failed)\n",
             self.accepts_per_second, self.accepted, self.frame_bytes, self.in_flight, self.failed

@@ -63,14 +63,29 @@ fn make_some(mailbox: &Mailbox, params: &NetworkParams, count: usize, size: usiz
     (0..count).map(|_| one(mailbox, params, size)).collect()
 }
 
+/// The time, to the minute.
+pub(super) fn minute() -> Timestamp {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Timestamp(seconds).floor_minute()
+}
+
 /// One record with a random payload.
 pub(crate) fn one(mailbox: &Mailbox, params: &NetworkParams, size: usize) -> Result<Record, LoadError> {
+    living(mailbox, params, size, minute(), LIFE_SECONDS)
+}
+
+/// One that lives for so long from then on.
+pub(super) fn living(
+    mailbox: &Mailbox,
+    params: &NetworkParams,
+    size: usize,
+    from: Timestamp,
+    life_seconds: u64,
+) -> Result<Record, LoadError> {
     let bucket = padding::bucket_for(size).ok_or_else(|| LoadError::Options("--size is too large".to_owned()))?;
     let mut payload = vec![0; 1 + bucket];
     getrandom::fill(&mut payload[1..]).map_err(|error| LoadError::Options(error.to_string()))?;
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let now = Timestamp(seconds).floor_minute();
-    envelope::seal(params, &mailbox.deliver, mailbox.keys, now, now.plus(LIFE_SECONDS), payload)
+    envelope::seal(params, &mailbox.deliver, mailbox.keys, from, from.plus(life_seconds), payload)
         .map_err(|refusal| LoadError::Options(refusal.to_string()))
 }
 

@@ -2,18 +2,14 @@
 //! *stored*. Every accepted message is delivered exactly once, and every id that was acknowledged is still there after
 //! every restart.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::Duration;
 
-use griot_client::home::{Connection, Patience, Target};
-use griot_protocol::{
-    CollectSecret, DeliverSecret, MailboxKeys, MailboxKind, NetworkName, NetworkParams, Record, RecordId, Timestamp,
-    envelope,
-};
+use griot_client::home::Connection;
+use griot_protocol::RecordId;
 use griot_simulations::live::{node, node::NodeProcess, person::Person, wait_for};
 use rand::{RngExt as _, SeedableRng as _};
+
+use super::strangers;
 
 /// Rounds in which a node dies.
 const ROUNDS: usize = 50;
@@ -21,28 +17,11 @@ const ROUNDS: usize = 50;
 /// Records submitted one after the other while the node may die at any moment.
 const RAW_RECORDS: usize = 200;
 
-/// A stranger's record, different for each `n`.
-fn raw_record(n: u64) -> Record {
-    let (deliver, collect) = (DeliverSecret::from_bytes(&[7; 32]), CollectSecret::from_bytes(&[8; 32]));
-    let keys =
-        MailboxKeys { kind: MailboxKind::Direct, deliver: deliver.public(), collect: collect.public(), nonce: 0 };
-    let now = Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs());
-    let mut payload = vec![1; 257];
-    payload[1..9].copy_from_slice(&n.to_le_bytes());
-    let params = NetworkParams::standard(NetworkName::standard());
-    envelope::seal(&params, &deliver, keys, now, now.plus(86_400), payload).unwrap()
-}
-
-fn connect(node: &NodeProcess) -> Connection {
-    let target = Target::new(node.url().parse().unwrap(), None, None, false, Patience::default()).unwrap();
-    Connection::new(Arc::new(target))
-}
-
 /// Submits records until the node dies; returns those it acknowledged.
 async fn submit_until_death(mut connection: Connection, first: u64) -> Vec<RecordId> {
     let mut acknowledged = Vec::new();
     for n in first..first + RAW_RECORDS as u64 {
-        match connection.submit(raw_record(n).frame().clone()).await {
+        match connection.submit(strangers::record(n).frame().clone()).await {
             Ok(accepted) => acknowledged.push(accepted.id),
             Err(_) => break,
         }
@@ -51,7 +30,7 @@ async fn submit_until_death(mut connection: Connection, first: u64) -> Vec<Recor
 }
 
 async fn assert_all_known(node: &NodeProcess, ids: &[RecordId], round: usize) {
-    let mut connection = connect(node);
+    let mut connection = strangers::connect(&node.url());
     for id in ids {
         let status = connection.status(id).await.unwrap();
         assert!(status.is_some(), "round {round}: {id} was acknowledged and is gone after kill -9");
@@ -77,7 +56,8 @@ fn nothing_accepted_is_lost_or_doubled_when_nodes_are_killed() {
         let (victim, wait) = if rng.random_bool(0.5) { (0, "accepted") } else { (2, "stored") };
         awa.send("Kofi", &text, wait).unwrap();
         sent.push(text);
-        let submitting = runtime.spawn(submit_until_death(connect(&nodes[victim]), (round * RAW_RECORDS) as u64));
+        let submitting =
+            runtime.spawn(submit_until_death(strangers::connect(&nodes[victim].url()), (round * RAW_RECORDS) as u64));
         // The random moment: between the answer and anything up to two gossip hops later.
         std::thread::sleep(pause);
         nodes[victim].kill();

@@ -24,6 +24,7 @@ mod rejoin;
 mod rolling_restart;
 mod rough_paths;
 mod shards;
+mod strangers;
 mod three_nodes_in_a_row;
 mod waiting;
 mod wire;

@@ -8,18 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use griot_client::{
-    core::InboxMessage,
-    home::{Connection, Patience, Target},
-};
-use griot_protocol::{
-    CollectSecret, DeliverSecret, MailboxKeys, MailboxKind, NetworkName, NetworkParams, Record, RecordId, Timestamp,
-    envelope,
-};
+use griot_client::core::InboxMessage;
+use griot_protocol::RecordId;
 use griot_simulations::live::{node, person::Person, wait_for};
+
+use super::strangers;
 
 /// How often each node is restarted.
 const ROUNDS: usize = 3;
@@ -27,27 +23,15 @@ const ROUNDS: usize = 3;
 /// Messages to be read at the least, a few for each restart.
 const MESSAGES_MIN: usize = 30;
 
-fn strangers_record(n: u64) -> Record {
-    let (deliver, collect) = (DeliverSecret::from_bytes(&[7; 32]), CollectSecret::from_bytes(&[8; 32]));
-    let keys =
-        MailboxKeys { kind: MailboxKind::Direct, deliver: deliver.public(), collect: collect.public(), nonce: 0 };
-    let now = Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs());
-    let mut payload = vec![1; 257];
-    payload[1..9].copy_from_slice(&n.to_le_bytes());
-    let params = NetworkParams::standard(NetworkName::standard());
-    envelope::seal(&params, &deliver, keys, now, now.plus(86_400), payload).unwrap()
-}
-
 /// Submits strangers' records until it is told to stop, whatever becomes of its connection. Returns those acknowledged.
 async fn pour(url: String, first: u64, stop: Arc<AtomicBool>) -> Vec<RecordId> {
     let mut acknowledged = Vec::new();
     let mut n = first;
     while !stop.load(Ordering::Relaxed) {
-        let target = Target::new(url.parse().unwrap(), None, None, false, Patience::default()).unwrap();
-        let mut connection = Connection::new(Arc::new(target));
+        let mut connection = strangers::connect(&url);
         while !stop.load(Ordering::Relaxed) {
             n += 1;
-            match connection.submit(strangers_record(n).frame().clone()).await {
+            match connection.submit(strangers::record(n).frame().clone()).await {
                 Ok(accepted) => acknowledged.push(accepted.id),
                 Err(_) => break,
             }
@@ -122,8 +106,7 @@ fn a_follower_misses_nothing_and_sees_nothing_twice_while_nodes_restart_under_lo
     for (place, pouring) in pouring.into_iter().enumerate() {
         let acknowledged = runtime.block_on(pouring).unwrap();
         assert!(acknowledged.len() > 10, "there was no load");
-        let target = Target::new(nodes[place].url().parse().unwrap(), None, None, false, Patience::default()).unwrap();
-        let mut connection = Connection::new(Arc::new(target));
+        let mut connection = strangers::connect(&nodes[place].url());
         for id in acknowledged {
             assert!(runtime.block_on(connection.status(&id)).unwrap().is_some(), "{id} was acknowledged and is gone");
         }

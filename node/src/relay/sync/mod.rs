@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use griot_protocol::{
     Hour, NetworkParams, NodeId, RecordId, Shard, Timestamp,
-    sync::{ABOUT_IDS_MAX, FETCH_IDS_MAX, FrameBudget, SyncRequest, SyncResponse},
+    sync::{ABOUT_IDS_MAX, FETCH_IDS_MAX, FrameBudget, SyncFrame, SyncRequest, SyncResponse},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -339,8 +339,8 @@ impl Sync {
         }
         let response = reply.response.encode();
         outputs.push(SyncOutput::Count(Tally::SyncBytesOut(response.len() as u64)));
-        if reply.served > 0 {
-            outputs.push(SyncOutput::Count(Tally::SyncFrameBytesOut(reply.served_bytes)));
+        if let SyncResponse::Frames { frames, .. } = &reply.response {
+            outputs.push(SyncOutput::Count(frame_bytes_out(frames)));
         }
         Asked { response, pushed: reply.pushed, offered: reply.offered, outputs }
     }
@@ -432,19 +432,15 @@ impl Sync {
     }
 
     fn ask(&mut self, now: Now, peer: NodeId, mut session: Session, request: &SyncRequest, out: &mut Vec<SyncOutput>) {
-        let pushed_bytes = match request {
-            SyncRequest::Push { frames } => frames.iter().map(|frame| frame.0.len() as u64).sum(),
-            _ => 0,
-        };
+        if let SyncRequest::Push { frames } = request {
+            out.push(SyncOutput::Count(frame_bytes_out(frames)));
+        }
         let request = request.encode();
         self.exchanges += 1;
         let exchange = ExchangeId(EXCHANGE_BIT | self.exchanges);
         session.sent(exchange, request.len(), now.mono_ms);
         self.sessions.insert(peer, session);
         out.push(SyncOutput::Count(Tally::SyncBytesOut(request.len() as u64)));
-        if pushed_bytes > 0 {
-            out.push(SyncOutput::Count(Tally::SyncFrameBytesOut(pushed_bytes)));
-        }
         out.push(SyncOutput::Ask { peer, exchange, request });
     }
 
@@ -508,6 +504,10 @@ impl Sync {
         let range = INTERVAL_MS - INTERVAL_JITTER_MS..=INTERVAL_MS + INTERVAL_JITTER_MS;
         now.mono_ms.saturating_add(self.random.random_range(range))
     }
+}
+
+fn frame_bytes_out(frames: &[SyncFrame]) -> Tally {
+    Tally::SyncFrameBytesOut(frames.iter().map(|frame| frame.0.len() as u64).sum())
 }
 
 /// Requests that push these frames, each at most 1 MiB. Decode the answers with [`SyncResponse::decode`]; the right one

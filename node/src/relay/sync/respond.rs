@@ -33,23 +33,13 @@ pub(super) struct Reply {
     pub units: u64,
     /// Frames that the neighbour fetched.
     pub served: u64,
-    /// Their bytes.
-    pub served_bytes: u64,
     /// Whether both sides turned out to have the same, acks and all.
     pub agrees: bool,
 }
 
 impl Reply {
     pub fn new(response: SyncResponse) -> Self {
-        Self {
-            response,
-            pushed: Vec::new(),
-            offered: Vec::new(),
-            units: REQUEST_UNITS,
-            served: 0,
-            served_bytes: 0,
-            agrees: false,
-        }
+        Self { response, pushed: Vec::new(), offered: Vec::new(), units: REQUEST_UNITS, served: 0, agrees: false }
     }
 
     fn costing(self, units: u64) -> Self {
@@ -125,10 +115,9 @@ impl Responder<'_> {
             }
         }
         let units = (frames.len() + not_held.len()) as u64 * FRAME_UNITS;
-        let frames = frames.into_frames();
-        let (served, served_bytes) = (frames.len() as u64, frames.iter().map(|frame| frame.0.len() as u64).sum());
-        let reply = Reply::new(SyncResponse::Frames { frames, not_held });
-        Ok(Reply { served, served_bytes, ..reply }.costing(units))
+        let served = frames.len() as u64;
+        let reply = Reply::new(SyncResponse::Frames { frames: frames.into_frames(), not_held });
+        Ok(Reply { served, ..reply }.costing(units))
     }
 
     fn about(&self, ids: &[RecordId]) -> Result<Reply, StoreError> {

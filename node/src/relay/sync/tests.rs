@@ -92,7 +92,7 @@ fn one_record_more_in_an_hour_is_exchanged_without_a_search() {
     let mailbox = Mailbox::new(1);
     let mut world = World::new(2);
     let records: Vec<_> = (0..200).map(|number| mailbox.small(number, 1 + number % 20)).collect();
-    // One of hour 3 and one of hour 7 here, one of hour 5 there, and in hour 9 one that only the other side has ever had.
+    // One is missing here in hours 3 and 7, and there in hour 5; hour 30 has only one at all.
     let lacking = |gaps: &[usize]| -> Vec<_> {
         records.iter().enumerate().filter(|(n, _)| !gaps.contains(n)).map(|(_, record)| record.clone()).collect()
     };

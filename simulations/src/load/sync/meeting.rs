@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use griot_client::{
-    core::{Home, HomeId},
-    home::{Connection, Patience, Target},
-};
+use griot_client::home::{Connection, Target};
 use griot_protocol::NetworkParams;
 use tokio::runtime::Handle;
 
@@ -18,6 +15,7 @@ use super::{
         latency::Latency,
         progress,
         records::{self, Mailbox},
+        target_at,
     },
     SyncOptions, SyncReport,
 };
@@ -135,7 +133,8 @@ fn watch(
     apart: &AtomicBool,
 ) -> Result<Seen, LoadError> {
     let nodes = [first, second];
-    let mut connections = [Connection::new(target(first)?.into()), Connection::new(target(second)?.into())];
+    let mut connections =
+        [Connection::new(target_at(first.url(), None)?.into()), Connection::new(target_at(second.url(), None)?.into())];
     let (mut resident_most, mut said) = ([0; 2], Instant::now());
     loop {
         // Before the nodes are asked: what is submitted meanwhile may be at one and not at the other.
@@ -176,7 +175,7 @@ struct Client {
 impl Client {
     fn new(node: &NodeProcess, params: &NetworkParams, size: usize, runtime: &Handle) -> Result<Self, LoadError> {
         Ok(Self {
-            target: target(node)?,
+            target: target_at(node.url(), None)?,
             mailbox: Mailbox::fresh()?,
             params: params.clone(),
             size,
@@ -198,9 +197,4 @@ impl Client {
         }
         Ok(Latency::of(&samples))
     }
-}
-
-fn target(node: &NodeProcess) -> Result<Target, LoadError> {
-    let home = Home { id: HomeId(0), url: node.url(), token: None, fingerprint: None, insecure_http: false };
-    Ok(Target::of(&home, Patience::default())?)
 }

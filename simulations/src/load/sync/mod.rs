@@ -11,7 +11,7 @@
 mod meeting;
 mod stock;
 
-use griot_protocol::{NetworkName, NetworkParams, limits::FRAME_BYTES_MAX};
+use griot_protocol::{NetworkName, NetworkParams};
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -89,7 +89,7 @@ fn check(options: SyncOptions) -> Result<(), LoadError> {
     if options.shared + options.each == 0 {
         return refuse("--shared or --each must be more than 0");
     }
-    if griot_protocol::padding::bucket_for(options.size).is_none_or(|bucket| bucket >= FRAME_BYTES_MAX) {
+    if griot_protocol::padding::bucket_for(options.size).is_none() {
         return refuse("--size must be at most 65536");
     }
     Ok(())
@@ -145,14 +145,7 @@ impl SyncReport {
     /// The report for a person.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let latency = |name: &str, latency: &Latency| {
-            format!(
-                "{name:<34} p50 {:>8.3} ms   p99 {:>8.3} ms   slowest {:>8.3} ms\n",
-                latency.p50_us / 1e3,
-                latency.p99_us / 1e3,
-                latency.max_us / 1e3
-            )
-        };
+        let latency = |name: &str, latency: &Latency| format!("{name:<34} {latency}\n");
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let mut text = format!(
             "shared, and on each side alone     {} and {} records of {} bytes\n",

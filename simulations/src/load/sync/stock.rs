@@ -4,16 +4,17 @@ use std::{
     fs::File,
     io::{BufWriter, Write as _},
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use griot_protocol::{
     NetworkParams, Record, Timestamp,
     bundle::{BundleHeader, BundleWriter},
-    envelope, padding,
 };
 
-use super::super::{LoadError, records::Mailbox};
+use super::super::{
+    LoadError,
+    records::{self, Mailbox},
+};
 
 /// Records made before they are written: a few MiB at the smallest size, half a GiB at the largest.
 const CHUNK: usize = 8192;
@@ -34,8 +35,7 @@ pub(super) fn write(
     count: usize,
     size: usize,
 ) -> Result<Option<usize>, LoadError> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let now = Timestamp(seconds).floor_minute();
+    let now = records::minute();
     let (mut writer, head) = BundleWriter::begin(&BundleHeader { network: params.name.clone(), created_at: now });
     let mut file = BufWriter::new(File::create(path)?);
     file.write_all(&head)?;
@@ -85,18 +85,13 @@ fn make_some(
     count: usize,
     size: usize,
 ) -> Result<Vec<Record>, LoadError> {
-    let bucket = padding::bucket_for(size).ok_or_else(|| LoadError::Options("--size is too large".to_owned()))?;
-    let unusable = |text: String| LoadError::Options(text);
-    let mut records = Vec::with_capacity(numbers.len());
+    let mut made = Vec::with_capacity(numbers.len());
     for some in numbers.chunks(PER_MAILBOX) {
         let mailbox = Mailbox::fresh()?;
         for number in some {
-            let mut payload = vec![0; 1 + bucket];
-            getrandom::fill(&mut payload[1..]).map_err(|error| unusable(error.to_string()))?;
             let life = LIFE_SECONDS_MIN + (LIFE_SECONDS_MAX - LIFE_SECONDS_MIN) * *number as u64 / count as u64;
-            let sealed = envelope::seal(params, &mailbox.deliver, mailbox.keys, now, now.plus(life), payload);
-            records.push(sealed.map_err(|refusal| unusable(refusal.to_string()))?);
+            made.push(records::living(&mailbox, params, size, now, life)?);
         }
     }
-    Ok(records)
+    Ok(made)
 }
